@@ -1,0 +1,81 @@
+"""The verdict: what was expected, what was witnessed, and which link of the chain is to blame.
+
+Pure: values in, values out. The same evidence gives the same verdict, anywhere and at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from collector.check.chain import breaks
+from collector.check.compare import checks
+from collector.check.model import (
+    Break,
+    Check,
+    Counted,
+    Evidence,
+    Expected,
+    ExpectedFlow,
+    Explicit,
+    Outcome,
+    Point,
+    Verdict,
+    together,
+)
+from collector.check.tolerance import Region, Tolerance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Break",
+    "Check",
+    "Counted",
+    "Evidence",
+    "Expected",
+    "ExpectedFlow",
+    "Explicit",
+    "Outcome",
+    "Point",
+    "Region",
+    "Tolerance",
+    "Verdict",
+    "judge",
+    "together",
+]
+
+
+def judge(expected: Expected, evidence: Evidence) -> Verdict:
+    """Compare, and place every difference.
+
+    Where the chain of witnesses broke elsewhere than at the exporter, what fails is INVALID: the
+    experiment says nothing about the exporter. A run that compared nothing is INVALID too.
+    """
+    broken = breaks(expected, evidence)
+    strays = tuple(Break("exporter", stray) for stray in evidence.strays)
+    compared = checks(expected, evidence)
+    if broken:
+        links = ", ".join(dict.fromkeys(one.link for one in broken))
+        compared = tuple(_not_to_blame(check, links) for check in compared)
+    return Verdict(
+        expected.scenario,
+        _overall((check.outcome for check in compared), broken=bool(broken), stray=bool(strays)),
+        compared,
+        (*broken, *strays),
+        evidence.notes,
+    )
+
+
+def _not_to_blame(check: Check, links: str) -> Check:
+    if check.outcome is not Outcome.FAIL:
+        return check
+    why = f"{check.why}; no fault of the exporter can be told from this: {links} did not hold"
+    return replace(check, outcome=Outcome.INVALID, why=why)
+
+
+def _overall(outcomes: Iterable[Outcome], *, broken: bool, stray: bool) -> Outcome:
+    seen = set(outcomes)
+    if broken or not seen & {Outcome.PASS, Outcome.FAIL}:
+        return Outcome.INVALID
+    return Outcome.FAIL if stray or Outcome.FAIL in seen else Outcome.PASS

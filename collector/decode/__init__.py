@@ -1,0 +1,29 @@
+"""Export datagrams to records in columns: NetFlow v5, IPFIX, sFlow v5.
+
+decoded = decode(pcap.datagrams(pcap.read("exports.pcap")), habits=OPEN_VSWITCH)
+for batch in decoded.batches: batch.columns["packetDeltaCount"]
+"""
+
+from __future__ import annotations
+
+from collector.decode.batch import Batch
+from collector.decode.datagrams import Datagrams
+from collector.decode.engine import NETFLOW, PORTS, SFLOW, Decoded, Decoder, Summary, decode
+from collector.decode.habits import OPEN_VSWITCH, STANDARD, Habits
+from collector.decode.sequence import Stream
+
+__all__ = [
+    "NETFLOW",
+    "OPEN_VSWITCH",
+    "PORTS",
+    "SFLOW",
+    "STANDARD",
+    "Batch",
+    "Datagrams",
+    "Decoded",
+    "Decoder",
+    "Habits",
+    "Stream",
+    "Summary",
+    "decode",
+]

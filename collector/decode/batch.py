@@ -1,0 +1,44 @@
+"""Decoded records: columns, and where each of them came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one layout, in the order of arrival; every column has one value per record."""
+
+    protocol: str
+    """netflow5, ipfix or sflow5."""
+    kind: str
+    """data, options (both from templates), flow sample or counters (both sFlow)."""
+    template: NDArray[np.int64]
+    """Template id; NetFlow v5: 5; sFlow: format of the sample or of the counter record."""
+    columns: Mapping[str, NDArray[Any]]
+    """IANA name to values."""
+    datagram: NDArray[np.int64]
+    """1-based number of the datagram that each record came in."""
+    offset: NDArray[np.int64]
+    """Octets from the start of that datagram to the record."""
+    exporter: NDArray[np.uint64]
+    """Address column: who sent the datagram."""
+    export_time_ns: NDArray[np.int64]
+    """When the exporter sent it by its own clock, since 1970; sFlow has none: when it arrived."""
+    observation_domain: NDArray[np.int64] | None = None
+    """IPFIX: Observation Domain ID; NetFlow v5: engine_type << 8 | engine_id; sFlow: None."""
+    agent: NDArray[np.uint64] | None = None
+    """Address column: sFlow's agent address."""
+    sub_agent: NDArray[np.int64] | None = None
+    """sFlow's sub-agent id."""
+
+    def __len__(self) -> int:
+        """How many records."""
+        return len(self.datagram)

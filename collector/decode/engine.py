@@ -1,0 +1,166 @@
+"""The one way in: datagrams to records, live and from files alike.
+
+Which protocol a datagram is of is a matter of the port it was sent to; its version field only says
+which version. Nothing here raises on what is in a datagram: it is decoded as far as it goes, and
+the rest is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from collector.decode import ipfix, netflow5, sflow
+from collector.decode.block import Block
+from collector.decode.faults import FaultLog
+from collector.decode.habits import STANDARD, Habits
+from collector.decode.octets import Octets
+from collector.decode.streams import streams
+from collector.decode.templates import Templates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from collector.decode.batch import Batch
+    from collector.decode.datagrams import Datagrams
+    from collector.decode.sequence import Stream
+    from collector.fault import Fault
+
+NETFLOW: Final = "netflow"
+"""NetFlow 5, and IPFIX, which is version 10: their version is in the first two octets."""
+SFLOW: Final = "sflow"
+
+PORTS: Final[Mapping[int, str]] = {2055: NETFLOW, 4739: NETFLOW, 9995: NETFLOW, 6343: SFLOW}
+"""UDP port to family: IANA's for IPFIX and sFlow, the customary ones for NetFlow."""
+
+_UNASSIGNED: Final = "unassigned"
+_VERSIONS: Final = {
+    NETFLOW: {netflow5.VERSION: "netflow5", ipfix.VERSION: "ipfix"},
+    SFLOW: {sflow.VERSION: "sflow5"},
+}
+_DECODERS: Final = {
+    "netflow5": netflow5.decode,
+    "ipfix": ipfix.decode,
+    "sflow5": sflow.decode,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came and what could not be used."""
+
+    datagrams: int
+    records: int
+    """All decoded, of every kind."""
+    templates: int
+    """Valid at the end."""
+    streams: tuple[Stream, ...]
+    """Sequence numbers, per protocol, exporter and domain, agent or socket."""
+    undecodable: tuple[Fault, ...]
+    """The first 1000 faults."""
+    undecodable_by_reason: Mapping[str, int]
+    """All faults."""
+    unknown: Mapping[str, int]
+    """Well-formed, but of a kind that is not known: counted and stepped over."""
+    unassigned_ports: Mapping[int, int]
+    """Datagrams to ports to which no protocol is assigned."""
+    borrowed_templates: int
+    """Sets decoded by a template that their socket sent to another domain (see `habits`)."""
+
+    @property
+    def faults(self) -> int:
+        """How many faults, kept or not."""
+        return sum(self.undecodable_by_reason.values())
+
+    @property
+    def lost(self) -> int:
+        """Units (records or datagrams) that sequence numbers show as lost, over all streams."""
+        return sum(stream.lost for stream in self.streams)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Records in columns, and the account of all datagrams."""
+
+    batches: list[Batch]
+    summary: Summary
+    habits: Habits = field(default=STANDARD)
+
+
+class Decoder:
+    """Decodes block after block of datagrams; templates are kept from one to the next."""
+
+    def __init__(self, habits: Habits = STANDARD, ports: Mapping[int, str] = PORTS) -> None:
+        """Know no templates yet."""
+        self.habits = habits
+        self.ports = ports
+        self.templates = Templates()
+
+    def decode(self, datagrams: Datagrams) -> Decoded:
+        """Decode one block."""
+        faults = FaultLog(datagrams.offset)
+        for fault in datagrams.faults:
+            faults.note(fault)
+        octets = Octets(datagrams.buffer)
+        block = Block(octets, datagrams, self.habits, self.templates, faults)
+        sorted_out = self._sort(block)
+        batches: list[Batch] = []
+        sequences: list[Stream] = []
+        for protocol, decode_rows in _DECODERS.items():
+            decoded, sequenced = decode_rows(block, sorted_out[protocol])
+            batches += decoded
+            sequences += [stream for one in sequenced for stream in streams(one, datagrams)]
+        ports, counts = np.unique(
+            datagrams.destination_port[sorted_out[_UNASSIGNED]], return_counts=True
+        )
+        summary = Summary(
+            datagrams=len(datagrams),
+            records=sum(len(batch) for batch in batches),
+            templates=len(self.templates),
+            streams=tuple(sequences),
+            undecodable=tuple(sorted(faults.kept)),
+            undecodable_by_reason=dict(faults.counts),
+            unknown=dict(block.unknown),
+            unassigned_ports=dict(zip(ports.tolist(), counts.tolist(), strict=True)),
+            borrowed_templates=block.borrowed_templates,
+        )
+        return Decoded(batches, summary, self.habits)
+
+    def _sort(self, block: Block) -> dict[str, NDArray[np.int64]]:
+        """Sort datagrams by protocol and version; the rows of each."""
+        datagrams, octets = block.datagrams, block.octets
+        port = datagrams.destination_port
+        sorted_out = {_UNASSIGNED: np.flatnonzero(~np.isin(port, list(self.ports)))}
+        for family, versions in _VERSIONS.items():
+            numbers = [number for number, of in self.ports.items() if of == family]
+            rows = np.flatnonzero(np.isin(port, numbers))
+            needed = 2 if family == NETFLOW else 4
+            at, length = datagrams.offset[rows], datagrams.length[rows]
+            short = length < needed
+            block.faults.add(rows, at, needed, length, "no version field", where=short)
+            rows, at, length = rows[~short], at[~short], length[~short]
+            version = octets.u16(at) if family == NETFLOW else octets.u32(at)
+            for number, protocol in versions.items():
+                sorted_out[protocol] = rows[version == number]
+            other = ~np.isin(version, list(versions))
+            reason = f"version is none that is known of {family}"
+            block.faults.add(rows, at, 0, length, reason, where=other)
+        return sorted_out
+
+
+def decode(
+    datagrams: Datagrams, habits: Habits = STANDARD, ports: Mapping[int, str] = PORTS
+) -> Decoded:
+    """Decode datagrams that stand for themselves: all of a capture.
+
+    Args:
+        datagrams: in order of arrival, as `collector.pcap.datagrams` gives them.
+        habits: what the exporter does differently from the formats' texts
+        (`collector.decode.habits`).
+        ports: UDP destination port to `NETFLOW` or `SFLOW`.
+    """
+    return Decoder(habits, ports).decode(datagrams)

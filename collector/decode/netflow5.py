@@ -1,0 +1,130 @@
+"""NetFlow version 5: one fixed layout, no templates.
+
+Source: Cisco, NetFlow Export Datagram Format, tables B-3 and B-4. A datagram is a header and up to
+30 records:
+
+    header  version 2, count 2, sysUptime 4 (ms), unix_secs 4, unix_nsecs 4, flow_sequence 4,
+            engine_type 1, engine_id 1, sampling 2 (2 bits mode, 14 bits interval)
+    record  48 octets, `LAYOUT`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from collector.decode.batch import Batch
+from collector.decode.elements import element
+from collector.decode.layout import Columns, Field, Layout
+from collector.decode.streams import Sequenced
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from collector.decode.block import Block
+    from collector.decode.layout import Located
+
+VERSION: Final = 5
+HEADER_OCTETS: Final = 24
+RECORD_OCTETS: Final = 48
+
+_FIELDS: Final = (
+    (8, 4),  # srcaddr
+    (12, 4),  # dstaddr
+    (15, 4),  # nexthop
+    (10, 2),  # input
+    (14, 2),  # output
+    (2, 4),  # dPkts
+    (1, 4),  # dOctets
+    (22, 4),  # First: sysUptime in ms at the flow's first packet
+    (21, 4),  # Last: likewise at its last
+    (7, 2),  # srcport
+    (11, 2),  # dstport
+    (210, 1),  # pad1
+    (6, 1),  # tcp_flags
+    (4, 1),  # prot
+    (5, 1),  # tos
+    (16, 2),  # src_as
+    (17, 2),  # dst_as
+    (9, 1),  # src_mask
+    (13, 1),  # dst_mask
+    (210, 2),  # pad2
+)
+LAYOUT: Final = Layout(tuple(Field(*element(0, number, width), width) for number, width in _FIELDS))
+
+
+def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Sequenced]]:
+    """Decode the datagrams `rows`, of which it is known that they are of version 5.
+
+    Besides the fields of the record a batch has `flowStartMilliseconds` and `flowEndMilliseconds`,
+    computed from the header's two clocks (milliseconds since 1970), and `samplingInterval`, the
+    header's (0: not sampled).
+    """
+    octets, datagrams, faults = block.octets, block.datagrams, block.faults
+    start, length = datagrams.offset[rows], datagrams.length[rows]
+    short = length < HEADER_OCTETS
+    faults.add(rows, start, HEADER_OCTETS, length, "no NetFlow v5 header", where=short)
+    rows, start, length = rows[~short], start[~short], length[~short]
+    if not len(rows):
+        return [], []
+    count = octets.u16(start + 2).astype(np.int64)
+    body, end = start + HEADER_OCTETS, start + length
+    declared = body + count * RECORD_OCTETS
+    records_end = body + np.minimum(count, (end - body) // RECORD_OCTETS) * RECORD_OCTETS
+    left = end - records_end
+    reason = "fewer records than the NetFlow v5 header counts"
+    faults.add(rows, records_end, RECORD_OCTETS, left, reason, where=declared > end)
+    faults.add(rows, declared, 0, left, "octets behind the last record", where=declared < end)
+    located = LAYOUT.locate(octets, body, records_end)
+    sequence = octets.u32(start + 16).astype(np.int64)
+    if block.habits.netflow5_sequence == "last record":
+        sequence = sequence - count + 1
+    domain = octets.u16(start + 20).astype(np.int64)
+    sequenced = Sequenced(
+        protocol="netflow5",
+        unit="data records",
+        rows=rows,
+        first=sequence,
+        units=count,
+        observation_domain=domain,
+    )
+    if not len(located.owner):
+        return [], [sequenced]
+    return [_batch(block, rows, located, domain)], [sequenced]
+
+
+def _batch(
+    block: Block, rows: NDArray[np.int64], located: Located, domain: NDArray[np.int64]
+) -> Batch:
+    """The records that were located in the datagrams `rows`."""
+    octets, datagrams = block.octets, block.datagrams
+    start, owner = datagrams.offset[rows], located.owner
+    uptime_ms = octets.u32(start + 4).astype(np.int64)
+    export_time_ns = octets.u32(start + 8).astype(np.int64) * 1_000_000_000
+    export_time_ns += octets.u32(start + 12).astype(np.int64)
+    # What a clock on the wall showed when the uptime was 0.
+    boot_ms = (export_time_ns // 1_000_000 - uptime_ms)[owner]
+    fields = Columns(LAYOUT, octets, located.segments)
+    computed = {
+        "samplingInterval": (octets.u16(start + 22) & 0x3FFF).astype(np.int64)[owner],
+        "flowStartMilliseconds": boot_ms
+        + _unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
+        "flowEndMilliseconds": boot_ms + _unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),
+    }
+    return Batch(
+        protocol="netflow5",
+        kind="data",
+        template=np.full(len(owner), VERSION, np.int64),
+        columns=Columns(LAYOUT, octets, located.segments, computed),
+        datagram=rows[owner] + 1,
+        offset=located.segments[:, 0] - start[owner],
+        exporter=datagrams.source[rows[owner]],
+        export_time_ns=export_time_ns[owner],
+        observation_domain=domain[owner],
+    )
+
+
+def _unwrapped(then_ms: NDArray[np.uint32], now_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An uptime that may be of before the counter's last wrap (every 49.7 days): then negative."""
+    return now_ms - ((now_ms - then_ms + (1 << 31)) % (1 << 32) - (1 << 31))

@@ -1,0 +1,75 @@
+"""Big-endian numbers at arbitrary places of one buffer, for many places at once.
+
+Every reader of this package gets its octets here. A place is an index into the buffer. Whoever asks
+has checked that the octets are there: a place past the end is an IndexError, a mistake of ours and
+not of the input.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from collector.decode.address import ipv4_column
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Octets:
+    """A buffer of octets, read at many places in one step.
+
+    The trick: an array over the buffer whose items overlap (n octets long, one octet apart), so
+    that fancy indexing reads an unaligned item at any place, without a loop and without a copy of
+    the buffer.
+    """
+
+    __slots__ = ("_views", "buffer")
+
+    def __init__(self, buffer: NDArray[np.uint8]) -> None:
+        """Read from `buffer`, shape (octets,), contiguous; it is not copied."""
+        self.buffer = buffer
+        self._views: dict[str, NDArray[Any]] = {}
+
+    def __len__(self) -> int:
+        """Octets in the buffer."""
+        return len(self.buffer)
+
+    def items(self, at: NDArray[np.int64], dtype: str) -> NDArray[Any]:
+        """One item of `dtype` (its byte order included) at each place; shape and order of `at`."""
+        view = self._views.get(dtype)
+        if view is None:
+            item = np.dtype(dtype)
+            count = max(0, len(self.buffer) - item.itemsize + 1)
+            view = np.ndarray((count,), item, self.buffer if count else None, strides=(1,))
+            self._views[dtype] = view
+        return view[at]
+
+    def u8(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The octet at each place."""
+        return self.buffer[at]
+
+    def u16(self, at: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Two octets at each place."""
+        return self.items(at, ">u2").astype(np.uint16)
+
+    def u32(self, at: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Four octets at each place."""
+        return self.items(at, ">u4").astype(np.uint32)
+
+    def u64(self, at: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Eight octets at each place."""
+        return self.items(at, ">u8").astype(np.uint64)
+
+    def mac(self, at: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Six octets at each place, as one number."""
+        return self.u16(at).astype(np.uint64) << np.uint64(32) | self.u32(at + 2)
+
+    def ipv4(self, at: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """An IPv4 address at each place, as an address column."""
+        return ipv4_column(self.u32(at))
+
+    def ipv6(self, at: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """An IPv6 address at each place, as an address column."""
+        return np.stack([self.u64(at), self.u64(at + 8)], axis=1)

@@ -1,0 +1,78 @@
+"""Sequence numbers: what an exporter sent and the collector did not get.
+
+Every format counts something (records, messages, datagrams). Here a datagram has a first number and
+a count of units; the next one of the same stream must start where it ended, modulo 2^32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+UNKNOWN: Final = -1
+"""Units of a datagram that could not be decoded to its end: what follows it is not judged."""
+_RESTART: Final = 1 << 16
+"""A step back by more than this is a restart, not a reordering."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The sequence of one exporter (and observation domain, agent, or socket)."""
+
+    protocol: str
+    unit: str
+    """What is counted: "data records" or "datagrams"."""
+    exporter: str
+    source_port: int | None
+    """Given if the sequence belongs to a socket."""
+    observation_domain: int | None
+    agent: str | None
+    sub_agent: int | None
+    datagrams: int
+    units: int
+    """Received."""
+    lost: int
+    """Units that never came; those that came late are not lost."""
+    gaps: int
+    """Times a number was skipped."""
+    reordered: int
+    """Datagrams that came after a later one, or twice."""
+    restarts: int
+    """Times the exporter began to count anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the sequence numbers of one stream say."""
+
+    units: int
+    lost: int
+    gaps: int
+    reordered: int
+    restarts: int
+
+
+def account(first: NDArray[np.int64], units: NDArray[np.int64]) -> Account:
+    """Compare the numbers of one stream's datagrams, in order of arrival.
+
+    Args:
+        first: number of each datagram's first unit, modulo 2^32.
+        units: units in each datagram, or UNKNOWN.
+    """
+    judged = units[:-1] != UNKNOWN
+    step = (first[1:] - first[:-1] - units[:-1])[judged]
+    # The shorter way around the circle: 4294967295 before 0 is one back.
+    step = (step + (1 << 31)) % (1 << 32) - (1 << 31)
+    restart = step < -_RESTART
+    step = step[~restart]
+    return Account(
+        units=int(units[units != UNKNOWN].sum()),
+        lost=max(0, int(step.sum())),
+        gaps=int((step > 0).sum()),
+        reordered=int((step < 0).sum()),
+        restarts=int(restart.sum()),
+    )

@@ -1,0 +1,266 @@
+"""One flow table for all protocols, and the same table for what crossed the wire.
+
+A row is a flow as one observation point saw it through one exporter: the key, what was counted, and
+where the numbers came from. What no record says stays null: an octet count of a layer that the
+exporter does not count, TCP flags of a flow that is not TCP or whose exporter does not send them,
+times that are not exported. Rows are in no order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from collector.decode.address import ip_text, mac_text
+from collector.decode.octets import Octets
+from collector.decode.packet import ETHERNET, dissect
+from collector.key import FlowKey
+from collector.observations import observe, observe_wire
+from collector.recording import ETHERNET as LINKTYPE_ETHERNET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from collector.decode import Batch, Decoded
+    from collector.observations import Columns
+    from collector.pcap import Capture
+
+KEY: Final = {
+    "ipVersion": pl.UInt8,
+    "ethernetType": pl.UInt16,
+    "source": pl.String,
+    "destination": pl.String,
+    "protocolIdentifier": pl.UInt8,
+    "sourceTransportPort": pl.UInt16,
+    "destinationTransportPort": pl.UInt16,
+}
+"""The flow key. ipVersion 0: not IP, and the addresses are MAC addresses. ICMP: source port 0,
+destination port type << 8 | code. Protocols without ports, and later fragments: ports 0."""
+
+OBSERVER: Final = {
+    "protocol": pl.String,
+    "exporter": pl.String,
+    "observation_domain": pl.UInt32,
+    "agent": pl.String,
+    "sub_agent": pl.UInt32,
+    "flowDirection": pl.UInt8,
+}
+"""Who saw it: netflow5 and ipfix have an observation domain, sflow5 has an agent and sub-agent.
+flowDirection: 0 ingress, 1 egress, null not said."""
+
+MEASURES: Final = {
+    "packets": pl.UInt64,
+    "octets_l2": pl.UInt64,
+    "octets_l3": pl.UInt64,
+    "tcpControlBits": pl.UInt16,
+    "first_ns": pl.Int64,
+    "last_ns": pl.Int64,
+}
+"""Scaled by the sampling rate. octets_l2: frames without FCS; octets_l3: IP packets with their
+headers.
+tcpControlBits: all that the flow had. Times: of the first and the last packet, ns since 1970."""
+
+ORIGIN: Final = {
+    "records": pl.UInt32,
+    "datagram": pl.UInt32,
+    "offset": pl.UInt32,
+    "sampling_rate": pl.Float64,
+    "samples": pl.UInt64,
+}
+"""How many records were summed; datagram (1-based) and octet offset of the first one; the rate that
+was applied, and the packets before that (both null if the records do not say it: then the exporter
+has scaled, or not sampled)."""
+
+FLOWS: Final = OBSERVER | KEY | MEASURES | ORIGIN
+"""The columns of `flows`."""
+
+WIRE_FLOWS: Final = (
+    {"observation_point": pl.String} | KEY | MEASURES | {"payload_octets": pl.UInt64}
+)
+"""The columns of `wire_flows`."""
+
+# While grouping, addresses are numbers; only the rows of the result get texts.
+_OBSERVER_NUMBERS: Final = {
+    "protocol": pl.String,
+    "exporter_upper": pl.UInt64,
+    "exporter_lower": pl.UInt64,
+    "observation_domain": pl.UInt32,
+    "agent_upper": pl.UInt64,
+    "agent_lower": pl.UInt64,
+    "sub_agent": pl.UInt32,
+    "flowDirection": pl.UInt8,
+}
+_KEY_NUMBERS: Final = {
+    "ipVersion": pl.UInt8,
+    "ethernetType": pl.UInt16,
+    "source_upper": pl.UInt64,
+    "source_lower": pl.UInt64,
+    "destination_upper": pl.UInt64,
+    "destination_lower": pl.UInt64,
+    "protocolIdentifier": pl.UInt8,
+    "sourceTransportPort": pl.UInt16,
+    "destinationTransportPort": pl.UInt16,
+}
+_OBSERVED: Final = (
+    _OBSERVER_NUMBERS | _KEY_NUMBERS | MEASURES | {"samples": pl.UInt64, "origin": pl.UInt64}
+)
+_ON_THE_WIRE: Final = _KEY_NUMBERS | MEASURES | {"syn": pl.Int64, "fin": pl.Int64}
+
+
+def flows(decoded: Decoded) -> pl.DataFrame:
+    """All flows in decoded records, one row per exporter, observation point, direction and key.
+
+    Returns:
+        The columns of `FLOWS`. Options records, counters, and records without a flow key make no
+        flow.
+    """
+    observed = [
+        _frame(columns | _observer(batch), _OBSERVED)
+        for batch in decoded.batches
+        if (columns := observe(batch, decoded.habits)) is not None
+    ]
+    if not observed:
+        return pl.DataFrame(schema=FLOWS)
+    table = (
+        pl.concat(observed)
+        .group_by([*_OBSERVER_NUMBERS, *_KEY_NUMBERS])
+        .agg(
+            *_sums("packets", "octets_l2", "octets_l3", "samples"),
+            *_flags_and_times(),
+            pl.len().alias("records"),
+            pl.col("origin").min(),
+        )
+        .with_columns(
+            datagram=pl.col("origin") // (1 << 32),
+            offset=pl.col("origin") % (1 << 32),
+            sampling_rate=pl.col("packets") / pl.col("samples"),
+        )
+    )
+    return _with_texts(table, ("exporter", "agent")).select(_typed(FLOWS))
+
+
+def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:
+    """The flows among captured frames: what really crossed one point of the wire.
+
+    payload_octets is, for TCP, what one side sent: sequence number of its FIN less that of its SYN
+    less 1; null if one of them was not seen, or if they belong to several connections.
+
+    Returns:
+        The columns of `WIRE_FLOWS`. Frames shorter than an Ethernet header make no flow.
+    """
+    if capture.linktype != LINKTYPE_ETHERNET:
+        return pl.DataFrame(schema=WIRE_FLOWS)
+    packets = dissect(Octets(capture.buffer), capture.offsets, capture.lengths)
+    observed = _frame(observe_wire(capture, packets), _ON_THE_WIRE)
+    table = (
+        observed[np.flatnonzero(packets.depth >= ETHERNET)]
+        .group_by(list(_KEY_NUMBERS))
+        .agg(
+            *_sums("packets", "octets_l2", "octets_l3"),
+            *_flags_and_times(),
+            *(_if_only_one(name) for name in ("syn", "fin")),
+        )
+        .with_columns(
+            observation_point=pl.lit(observation_point),
+            payload_octets=(pl.col("fin") - pl.col("syn") - 1) % (1 << 32),
+        )
+    )
+    return _with_texts(table, ()).select(_typed(WIRE_FLOWS))
+
+
+def flow_key(row: Mapping[str, Any]) -> FlowKey:
+    """The flow key of a row of `flows` or `wire_flows`, as `iter_rows(named=True)` gives it."""
+    version = row["ipVersion"]
+    return FlowKey(
+        ip_version=version,
+        source=row["source"],
+        destination=row["destination"],
+        protocol=row["protocolIdentifier"] if version else row["ethernetType"],
+        source_port=row["sourceTransportPort"],
+        destination_port=row["destinationTransportPort"],
+    )
+
+
+def flow_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The flow key of a row under its IANA names."""
+    return flow_key(row).to_json()
+
+
+def _observer(batch: Batch) -> Columns:
+    """Who sent the records of a batch, and where they are."""
+    columns: Columns = {
+        "protocol": batch.protocol,
+        "exporter_upper": batch.exporter[:, 0],
+        "exporter_lower": batch.exporter[:, 1],
+        "origin": batch.datagram.astype(np.uint64) << 32 | batch.offset.astype(np.uint64),
+    }
+    if batch.observation_domain is not None:
+        columns["observation_domain"] = batch.observation_domain
+    if batch.agent is not None and batch.sub_agent is not None:
+        columns["agent_upper"], columns["agent_lower"] = batch.agent[:, 0], batch.agent[:, 1]
+        columns["sub_agent"] = batch.sub_agent
+    return columns
+
+
+def _frame(columns: Columns, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Columns in the types of `schema`; what is not there, masked, or out of range is null."""
+    series = []
+    height = max(len(column) for column in columns.values() if not isinstance(column, str))
+    for name, kind in schema.items():
+        column = columns.get(name)
+        if column is None or isinstance(column, str):
+            series.append(pl.Series(name, [column], kind).new_from_index(0, height))
+        elif isinstance(column, np.ma.MaskedArray):
+            values = pl.Series(name, column.data).cast(kind, strict=False)
+            unknown = pl.Series(np.ma.getmaskarray(column))
+            series.append(values.scatter(unknown.arg_true(), None))
+        else:
+            series.append(pl.Series(name, np.ascontiguousarray(column)).cast(kind, strict=False))
+    return pl.DataFrame(series)
+
+
+def _sums(*names: str) -> Iterable[pl.Expr]:
+    """Sums that are null as soon as one summand is."""
+    for name in names:
+        column = pl.col(name)
+        yield pl.when(column.null_count() == 0).then(column.sum()).alias(name)
+
+
+def _flags_and_times() -> Iterable[pl.Expr]:
+    """All flags, the first time, the last time."""
+    yield pl.col("tcpControlBits").bitwise_or()
+    yield pl.col("first_ns").min()
+    yield pl.col("last_ns").max()
+
+
+def _if_only_one(name: str) -> pl.Expr:
+    """The value that all rows agree on that have one; null if there is none or they differ."""
+    column = pl.col(name)
+    return pl.when(column.min() == column.max()).then(column.min()).alias(name)
+
+
+def _with_texts(table: pl.DataFrame, observers: Iterable[str]) -> pl.DataFrame:
+    """Write addresses as text."""
+    is_ip = (table["ipVersion"] != 0).to_list()
+    everywhere = [True] * len(is_ip)
+    texts = []
+    for name in ("source", "destination", *observers):
+        upper, lower = table[f"{name}_upper"].to_list(), table[f"{name}_lower"].to_list()
+        kinds = is_ip if name in ("source", "destination") else everywhere
+        rows = zip(upper, lower, kinds, strict=True)
+        texts.append(pl.Series(name, [_text(*row) for row in rows], pl.String))
+    return table.with_columns(texts)
+
+
+def _text(upper: int | None, lower: int | None, is_ip: bool) -> str | None:  # noqa: FBT001
+    """One address."""
+    if upper is None or lower is None:
+        return None
+    return ip_text(upper, lower) if is_ip else mac_text(lower)
+
+
+def _typed(schema: Mapping[str, Any]) -> list[pl.Expr]:
+    """The columns of a schema, in its types."""
+    return [pl.col(name).cast(kind) for name, kind in schema.items()]

@@ -1,0 +1,196 @@
+"""Records to observations: what a batch of records says of flows, whatever protocol it came by.
+
+Knows what the records mean: which elements make the flow key, which layer an octet count is of, how
+sampling scales. This is the only place where a sampling rate is applied, and it is applied once.
+Only numpy; `collector.flows` groups.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from collector.decode.address import ipv4_column
+from collector.decode.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, WITH_PORTS
+from collector.decode.packet_columns import packet_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from collector.decode import Batch, Habits
+    from collector.decode.packet import Packets
+    from collector.pcap import Capture
+
+Columns = dict[str, Any]
+"""Name to array with a value per record. A masked array is not known where it is masked; a column
+that is not there is not known at all."""
+
+_SYN: Final = 0x02
+_FIN: Final = 0x01
+_ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}
+_ICMP: Final = {4: ICMP, 6: ICMPV6}
+
+
+def observe(batch: Batch, habits: Habits) -> Columns | None:
+    """What the records of a batch say of flows, or None if they are about something else.
+
+    Returns:
+        The key (addresses as `source_upper`, `source_lower`, …; a MAC is a lower half), and of
+        flowDirection, packets, octets_l2, octets_l3, tcpControlBits, first_ns, last_ns and samples
+        (packets before scaling) what is known.
+    """
+    if batch.kind == "flow sample":
+        return _sample(batch.columns)
+    key = _record_key(batch.columns) if batch.kind == "data" else None
+    if key is None:
+        return None
+    columns = batch.columns
+    counts = {
+        "packets": columns.get("packetDeltaCount"),
+        "octets_l3": columns.get("octetDeltaCount"),
+        "octets_l2": columns.get("layer2OctetDeltaCount"),
+    }
+    if batch.protocol == "netflow5":
+        # The header's interval: 0 is another way to say that every packet was counted.
+        interval = np.maximum(columns["samplingInterval"], 1).astype(np.uint64)
+        counts["samples"] = counts["packets"]
+        counts["packets"] = counts["packets"] * interval
+        octets = counts.pop("octets_l3") * interval
+        counts[f"octets_{habits.netflow5_octets}"] = octets
+    flags = columns.get("tcpControlBits")
+    if flags is not None:
+        flags = _known(flags, key["protocolIdentifier"] == TCP)
+    observed = key | counts | _times_ns(batch)
+    observed |= {"flowDirection": columns.get("flowDirection"), "tcpControlBits": flags}
+    return {name: column for name, column in observed.items() if column is not None}
+
+
+def observe_wire(capture: Capture, packets: Packets) -> Columns:
+    """What captured frames say of flows: as `observe`, and the places of SYN and FIN of TCP."""
+    columns = packet_columns(packets)
+    sequence = packets.tcp_sequence.astype(np.int64)
+    has_syn = (packets.tcp_flags & _SYN) != 0
+    has_fin = (packets.tcp_flags & _FIN) != 0
+    return {
+        **_packet_key(columns),
+        "packets": np.ones(len(capture), np.uint64),
+        "octets_l2": capture.original_lengths,
+        "octets_l3": _known(packets.ip_octets, packets.ip_version != 0),
+        "tcpControlBits": _known(packets.tcp_flags, packets.has_tcp),
+        "first_ns": capture.timestamps_ns,
+        "last_ns": capture.timestamps_ns,
+        "syn": _known(sequence, has_syn),
+        # The FIN follows the data of its own segment.
+        "fin": _known((sequence + packets.payload_octets) % (1 << 32), has_fin),
+    }
+
+
+def _known(column: NDArray[Any], known: NDArray[np.bool_]) -> np.ma.MaskedArray[Any, Any]:
+    """A column that is only known in some rows."""
+    return np.ma.masked_array(column, ~known)
+
+
+def _sample(columns: Mapping[str, NDArray[Any]]) -> Columns:
+    """Flow samples of sFlow: each stands for `samplingInterval` packets.
+
+    The agent counts the FCS into frameLength, and says in `stripped` how much of the end it did not
+    see.
+    """
+    rate = columns["samplingInterval"].astype(np.uint64)
+    frame_octets = columns["frameLength"].astype(np.int64) - columns["stripped"]
+    packet_octets = columns["ipTotalLength"].astype(np.uint64)
+    return {
+        **_packet_key(columns),
+        "packets": rate,
+        "octets_l2": np.maximum(frame_octets, 0).astype(np.uint64) * rate,
+        "octets_l3": _known(packet_octets * rate, columns["ipVersion"] != 0),
+        "tcpControlBits": _known(columns["tcpControlBits"], columns["hasTcpHeader"]),
+        "samples": np.ones(len(rate), np.uint64),
+    }
+
+
+def _packet_key(columns: Mapping[str, NDArray[Any]]) -> Columns:
+    """The flow key of packets, from their headers."""
+    is_ip = columns["ipVersion"] != 0
+    key: Columns = {"ipVersion": columns["ipVersion"], "ethernetType": columns["ethernetType"]}
+    for end in ("source", "destination"):
+        address, mac = columns[f"{end}IPAddress"], columns[f"{end}MacAddress"]
+        key[f"{end}_upper"] = address[:, 0]
+        key[f"{end}_lower"] = np.where(is_ip, address[:, 1], mac)
+    for name in ("protocolIdentifier", "sourceTransportPort", "destinationTransportPort"):
+        key[name] = columns[name]
+    return key
+
+
+def _record_key(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
+    """The flow key of records that a template, or NetFlow v5, describes."""
+    for version in (4, 6):
+        names = (f"sourceIPv{version}Address", f"destinationIPv{version}Address")
+        if all(name in columns for name in names):
+            addresses = [columns[name] for name in names]
+            return _ip_key(columns, version, addresses)
+    names = ("sourceMacAddress", "destinationMacAddress")
+    if all(name in columns for name in (*names, "ethernetType")):
+        nothing = np.zeros(len(columns["ethernetType"]), np.uint8)
+        return {
+            "ipVersion": nothing,
+            "ethernetType": columns["ethernetType"],
+            "source_upper": nothing,
+            "source_lower": columns[names[0]],
+            "destination_upper": nothing,
+            "destination_lower": columns[names[1]],
+            "protocolIdentifier": nothing,
+            "sourceTransportPort": nothing,
+            "destinationTransportPort": nothing,
+        }
+    return None
+
+
+def _ip_key(
+    columns: Mapping[str, NDArray[Any]], version: int, addresses: list[NDArray[Any]]
+) -> Columns:
+    """The flow key of records of IP packets; exporters write ICMP's type and code in three ways."""
+    count = len(addresses[0])
+    if version == 4:
+        addresses = [ipv4_column(address) for address in addresses]
+    nothing = np.zeros(count, np.uint16)
+    protocol = columns.get("protocolIdentifier", nothing)
+    destination_port = columns.get("destinationTransportPort", nothing)
+    icmp = protocol == _ICMP[version]
+    kind, code = (columns.get(f"icmp{part}IPv{version}") for part in ("Type", "Code"))
+    type_and_code = columns.get(f"icmpTypeCodeIPv{version}")
+    if type_and_code is None and kind is not None and code is not None:
+        type_and_code = kind.astype(np.uint16) << 8 | code
+    if type_and_code is not None:
+        destination_port = np.where(icmp, type_and_code, destination_port)
+    with_ports = np.isin(protocol, WITH_PORTS)
+    return {
+        "ipVersion": np.full(count, version, np.uint8),
+        "ethernetType": np.full(count, _ETHERNET_TYPES[version], np.uint16),
+        "source_upper": addresses[0][:, 0],
+        "source_lower": addresses[0][:, 1],
+        "destination_upper": addresses[1][:, 0],
+        "destination_lower": addresses[1][:, 1],
+        "protocolIdentifier": protocol,
+        "sourceTransportPort": columns.get("sourceTransportPort", nothing) * with_ports,
+        "destinationTransportPort": destination_port * (with_ports | icmp),
+    }
+
+
+def _times_ns(batch: Batch) -> Columns:
+    """When the flows began and ended, from whichever elements say it."""
+    times: Columns = {}
+    for name, end in (("first_ns", "flowStart"), ("last_ns", "flowEnd")):
+        for unit, unit_ns in (("Milliseconds", 1_000_000), ("Seconds", 1_000_000_000)):
+            absolute = batch.columns.get(f"{end}{unit}")
+            if absolute is not None:
+                times[name] = absolute.astype(np.int64) * unit_ns
+        delta = batch.columns.get(f"{end}DeltaMicroseconds")
+        if delta is not None:
+            # Before the export time, though the element's name does not say so (RFC 5102 section
+            # 5.9.7).
+            times[name] = batch.export_time_ns - delta.astype(np.int64) * 1_000
+    return times

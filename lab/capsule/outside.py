@@ -1,0 +1,182 @@
+"""Starting a capsule and reading what happens in it.
+
+Knows: namespaces, and how to get them on this machine. Must not know: what runs inside.
+
+The capsule holds the reading end of a pipe whose writing end only this process has. When this
+process ends, however it ends, the pipe closes, the capsule's first process leaves, and the
+kernel removes every process, interface, mount and namespace that it held.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_PRIVATE: Final = ("--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+_OWN_NETWORK: Final = ("--net",)
+_AS_ROOT_INSIDE: Final = ("--user", "--map-root-user")
+_PROBE_LIMIT_S: Final = 10
+_LEAVING_LIMIT_S: Final = 5
+
+
+class CannotEnter(Exception):
+    """This machine grants no capsule; the text says why and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to get into a capsule on this machine.
+
+    Attributes:
+        prefix: the arguments to put before the program that shall run inside.
+        notice: what the user should know about this way; None if there is nothing to say.
+        own_network: whether the capsule has a network namespace of its own.
+    """
+
+    prefix: tuple[str, ...]
+    notice: str | None = None
+    own_network: bool = True
+
+
+def find_way(*, own_network: bool = True) -> Way:
+    """Find how this user gets a capsule here, by trying.
+
+    Args:
+        own_network: False leaves out the network namespace: for what must work with the
+            machine's own network. Needs root.
+
+    Raises:
+        CannotEnter: neither root, nor unprivileged namespaces, nor sudo.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        message = "the program `unshare` (package util-linux) is missing; run ./flowlab setup"
+        raise CannotEnter(message)
+    as_root = (unshare, *(_OWN_NETWORK if own_network else ()), *_PRIVATE)
+    if os.geteuid() == 0:
+        refusal = _try((*as_root, "true"))
+        if refusal is None:
+            return Way(as_root, own_network=own_network)
+        message = f"root may not make namespaces here ({refusal}); is this a locked container?"
+        raise CannotEnter(message)
+    if not own_network:
+        raise CannotEnter("working with the machine's own network needs root")
+    as_user = (unshare, *_AS_ROOT_INSIDE, *_OWN_NETWORK, *_PRIVATE)
+    refusal = _try((*as_user, "true"))
+    if refusal is None:
+        return Way(as_user)
+    return _through_sudo(as_root, refusal)
+
+
+def _through_sudo(as_root: tuple[str, ...], refusal: str) -> Way:
+    why = f"this machine forbids unprivileged user namespaces ({refusal}{_apparmor()})"
+    sudo = shutil.which("sudo")
+    remedy = (
+        "either allow them (sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 on "
+        "Ubuntu, kernel.unprivileged_userns_clone=1 on older Debian) or run flowlab with sudo"
+    )
+    if sudo is None:
+        message = f"{why}, and there is no sudo; {remedy}"
+        raise CannotEnter(message)
+    asks_nothing = _try((sudo, "-n", "true")) is None
+    if not asks_nothing and not sys.stdin.isatty():
+        message = f"{why}, and sudo would ask for a password; {remedy}"
+        raise CannotEnter(message)
+    return Way((sudo, *as_root), f"{why}: the same capsule is made through sudo")
+
+
+def _apparmor() -> str:
+    switch = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    restricted = switch.exists() and switch.read_text(encoding="ascii").strip() == "1"
+    return "; AppArmor restricts them" if restricted else ""
+
+
+def _try(command: tuple[str, ...]) -> str | None:
+    """Run a harmless command; None if it worked, otherwise what it said."""
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_PROBE_LIMIT_S,
+        check=False,
+    )
+    return None if done.returncode == 0 else (done.stderr.strip() or f"status {done.returncode}")
+
+
+@contextmanager
+def capsule(
+    way: Way, entry: str, request: Mapping[str, Any], log: Path, *, own_session: bool = True
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """Run ``entry`` (``module:function``) in a new capsule.
+
+    Args:
+        way: what `find_way` found.
+        entry: the function to call inside, with the request and a function that emits events.
+        request: what it is given; anything JSON can hold.
+        log: the file that takes what is said inside on standard error.
+        own_session: False lets the capsule keep the terminal (for an interactive shell).
+
+    Yields:
+        The events, as they come; the iterator ends when the capsule does.
+    """
+    command = (
+        *way.prefix,
+        sys.executable,
+        "-m",
+        "lab.capsule.inside",
+        entry,
+        "own" if way.own_network else "shared",
+    )
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=_ROOT,
+            start_new_session=own_session,
+        )
+    try:
+        yield _events(process, request)
+    finally:
+        _leave(process)
+
+
+def _events(
+    process: subprocess.Popen[bytes], request: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return
+    for line in process.stdout:
+        yield json.loads(line)
+
+
+def _leave(process: subprocess.Popen[bytes]) -> None:
+    """Close the capsule's pipe, which ends it, and wait until it is gone."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    process.stdout.close()
+    try:
+        process.wait(_LEAVING_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

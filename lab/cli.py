@@ -1,0 +1,312 @@
+"""The command line: what each command takes, and which room it calls. Nothing is decided here.
+
+Imports are inside the commands, so that ``--help`` and ``show`` answer at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from lab import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lab.capsule.outside import Way
+    from lab.runner import Ran
+    from lab.scenario.load import Inspection
+    from lab.scenario.model import Scenario
+
+
+class Exit(IntEnum):
+    """Exit codes of all commands."""
+
+    PASSED = 0
+    FAILED = 1
+    WRONG_INPUT = 2
+    NO_VERDICT = 3
+    CANNOT_RUN = 4
+    INTERRUPTED = 130
+
+
+# Commands answer at once: importing makes many objects that live for ever, which is not worth
+# looking for garbage in, and no pydantic plugin is wanted, so none is searched for.
+gc.set_threshold(50_000, 20, 50)
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_EXIT_CODES = """\b
+Exit codes: 0 all passed, 1 some failed, 2 your input is wrong,
+3 no verdict possible (INVALID), 4 this machine cannot run it.
+"""
+_runs_option = click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that gets a folder for every run.",
+)
+_datapath_option = click.option(
+    "--datapath",
+    type=click.Choice(["userspace", "kernel"]),
+    default="userspace",
+    show_default=True,
+    help="The private switch, or the kernel's through the system's Open vSwitch (needs root).",
+)
+
+
+class _Commands(click.Group):
+    """Turns what the machine refuses, and Control-C, into a line and an exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo("flowlab: interrupted; what was running ends with it", err=True)
+            sys.stdout.flush()
+            os._exit(Exit.INTERRUPTED)  # an orderly exit would wait for threads that watch runs
+        except OSError as refused:
+            _stop(Exit.CANNOT_RUN, f"the machine refused: {refused}")
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT, epilog=_EXIT_CODES)
+@click.version_option(version=__version__, prog_name="flowlab")
+def main() -> None:
+    """A lab for flow monitoring: real switches, real exports, an exact verdict.
+
+    \b
+    Examples:
+      flowlab demo                    see it work
+      flowlab list                    what scenarios there are
+      flowlab show one-udp-stream     what one of them does, without running it
+      flowlab run one-udp-stream      run it and judge it
+      flowlab run my.yaml             run your own
+      flowlab run --all --jobs 2      run everything
+      flowlab check runs/one-udp-stream/latest
+    """
+
+
+@main.command()
+@_runs_option
+@_datapath_option
+def demo(runs: Path, datapath: str) -> None:
+    """Run the flagship scenario, explained as it goes."""
+    from lab import demo as flagship
+
+    scenario = _load(flagship.SCENARIO)
+    sys.exit(_code([flagship.run(scenario, runs, _way(datapath))]))
+
+
+@main.command(epilog=_EXIT_CODES)
+@click.argument("scenarios", nargs=-1, metavar="[NAME|FILE]...")
+@click.option("--all", "everything", is_flag=True, help="Every scenario of the library.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Runs side by side.")
+@click.option("--repeat", type=click.IntRange(1, 10_000), default=1, help="Run each so often.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="JUnit XML.")
+@click.option("--keep-going", is_flag=True, help="Do not stop at the first run that fails.")
+@_runs_option
+@_datapath_option
+def run(
+    scenarios: tuple[str, ...],
+    everything: bool,
+    jobs: int,
+    repeat: int,
+    form: str,
+    junit: Path | None,
+    keep_going: bool,
+    runs: Path,
+    datapath: str,
+) -> None:
+    """Run scenarios and judge what their exporters reported.
+
+    \b
+    Examples:
+      flowlab run one-ping
+      flowlab run scenarios/ipv6.yaml my.yaml --keep-going
+      flowlab run --all --repeat 20 --jobs 2 --junit report.xml
+    """
+    from lab import batch
+
+    if everything == bool(scenarios):
+        _stop(Exit.WRONG_INPUT, "name the scenarios to run, or give --all; see flowlab list")
+    chosen = _load_all(_library() if everything else scenarios)
+    plan = batch.Plan(tuple(chosen) * repeat, runs, jobs, keep_going)
+    finished = batch.run(plan, _way(datapath), form)
+    if junit is not None:
+        from lab.report.junit import document
+
+        junit.write_text(document(finished), encoding="utf-8")
+    sys.exit(_code(finished))
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, metavar="RUNDIR...")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def check(folders: tuple[str, ...], form: str) -> None:
+    """Judge recorded runs again: no root, no Mininet, no Open vSwitch needed.
+
+    \b
+    Example:
+      flowlab check runs/one-udp-stream/latest
+    """
+    from lab import batch
+    from lab.judge import NotARun
+
+    try:
+        finished = batch.check([Path(folder) for folder in folders], form)
+    except NotARun as odd:
+        _stop(Exit.WRONG_INPUT, str(odd))
+    sys.exit(_code(finished))
+
+
+@main.command("list")
+def list_scenarios() -> None:
+    """List the scenarios of the library."""
+    from lab import show as shown
+
+    click.echo(shown.listing())
+
+
+@main.command()
+@click.argument("scenario", metavar="NAME|FILE")
+def show(scenario: str) -> None:
+    """Show a scenario without running it: its picture, traffic, and what must be reported."""
+    from lab import show as shown
+
+    click.echo(shown.describe(_load(scenario)))
+
+
+@main.command()
+@click.argument("scenarios", nargs=-1, metavar="[NAME|FILE]...")
+def lint(scenarios: tuple[str, ...]) -> None:
+    """Check scenario files: every fault with its line and column, and what to do about it."""
+    names = scenarios or _library()
+    looked_at = _inspect(names)
+    for one in looked_at:
+        for warning in one.warnings:
+            click.echo(f"{warning} (a warning)", err=True)
+    click.echo(f"{len(looked_at)} scenario{'s' * (len(looked_at) != 1)}: no faults")
+
+
+@main.command()
+@click.argument("scenario", metavar="NAME|FILE")
+@_runs_option
+def shell(scenario: str, runs: Path) -> None:
+    """Open Mininet's command line in a scenario's network, with its exporters on.
+
+    Commands may also come through a pipe. When you leave, the exporters are flushed and what
+    they reported is shown.
+
+    \b
+    Examples:
+      flowlab shell one-ping
+      echo 'h1 ping -c 3 h2' | flowlab shell one-ping
+    """
+    from lab import batch
+
+    batch.shell(_load(scenario), runs, _way("userspace"))
+
+
+@main.command()
+def doctor() -> None:
+    """Say what this machine can do, what it cannot and why, and what to do about it."""
+    from lab import doctor as physician
+
+    findings = physician.examine()
+    click.echo(physician.report(findings, colour=sys.stdout.isatty()))
+    sys.exit(Exit.PASSED if physician.can_run(findings) else Exit.CANNOT_RUN)
+
+
+@main.command()
+def setup() -> None:
+    """Set up what a lab needs; the start script ./flowlab has done it before this says so."""
+    click.echo("All is set up. Try: ./flowlab demo")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(arguments: tuple[str, ...]) -> None:
+    """Run the project's own tests: format, lint, types, import rules, and all of pytest's.
+
+    \b
+    Examples:
+      flowlab test
+      flowlab test -k netflow -x
+    """
+    from lab import selftest
+
+    sys.exit(selftest.run(arguments))
+
+
+def _library() -> tuple[str, ...]:
+    from lab.library import all_scenarios
+
+    return tuple(str(path) for path in all_scenarios())
+
+
+def _load(name: str) -> Scenario:
+    return _load_all([name])[0]
+
+
+def _load_all(names: Iterable[str]) -> list[Scenario]:
+    """Load scenarios; see `_inspect`."""
+    return [one.scenario for one in _inspect(names) if one.scenario is not None]
+
+
+def _inspect(names: Iterable[str]) -> list[Inspection]:
+    """Look at scenario files; on faults print all of them, of all files, and stop."""
+    from lab.library import NoSuchScenario, find
+    from lab.scenario.load import inspect
+
+    looked_at: list[Inspection] = []
+    faults: list[str] = []
+    for name in names:
+        try:
+            looked_at.append(inspect(find(name)))
+        except NoSuchScenario as unknown:
+            faults.append(str(unknown))
+        else:
+            faults += map(str, looked_at[-1].faults)
+    if faults:
+        _stop(Exit.WRONG_INPUT, *faults)
+    return looked_at
+
+
+def _way(datapath: str) -> Way:
+    from lab.capsule.outside import CannotEnter, find_way
+    from lab.kernel import why_no_kernel_datapath
+
+    own_network = datapath == "userspace"
+    reason = None if own_network else why_no_kernel_datapath()
+    if reason is not None:
+        _stop(Exit.CANNOT_RUN, f"--datapath kernel cannot run here: {reason}")
+    try:
+        way = find_way(own_network=own_network)
+    except CannotEnter as refused:
+        _stop(Exit.CANNOT_RUN, str(refused))
+    if way.notice:
+        click.echo(f"flowlab: {way.notice}", err=True)
+    return way
+
+
+def _code(finished: Iterable[Ran]) -> int:
+    from collector.check.model import Outcome
+
+    outcomes = {ran.verdict.outcome for ran in finished}
+    if Outcome.FAIL in outcomes:
+        return Exit.FAILED
+    return Exit.NO_VERDICT if Outcome.INVALID in outcomes else Exit.PASSED
+
+
+def _stop(code: Exit, *messages: str) -> NoReturn:
+    for message in messages:
+        click.echo(f"flowlab: {message}" if code is not Exit.WRONG_INPUT else message, err=True)
+    sys.exit(code)

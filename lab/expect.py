@@ -1,0 +1,90 @@
+"""From a scenario to all that its exporters must report; pure, nothing is run.
+
+Scenario + topology + what each exporter observes → the expected flows of ``expected.json``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collector.check.model import Expected, ExpectedFlow, Explicit, Point
+from exporters import Bridge
+from lab.scenario.check import cannot_report
+from lab.traffic.plan import flows, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporters import Exporter
+    from lab.scenario.model import Scenario
+    from lab.traffic import PlannedFlow
+    from topologies import Topology
+
+ETHERNET_HEADER_OCTETS: Final = 14
+
+
+def expected(scenario: Scenario) -> Expected:
+    """All that a run of a scenario is judged by."""
+    topology = scenario.build_topology()
+    planned = flows(plan(scenario.traffic, topology))
+    return Expected(
+        scenario=scenario.name,
+        points=tuple(_points(scenario.exporters, topology)),
+        flows=tuple(_flow(flow, topology) for flow in planned),
+        explicit=tuple(_explicit(scenario, planned, topology)),
+        tolerances=scenario.tolerances.by_measure(),
+    )
+
+
+def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point]:
+    for exporter in exporters:
+        observes = exporter.observes()
+        for switch in topology.switches:
+            identity = exporter.identity(Bridge(switch.name, switch.number))
+            yield Point(
+                exporter=exporter.name,
+                title=exporter.title,
+                protocol=exporter.protocol,
+                observation_point=switch.name,
+                observation_domain=identity.observation_domain,
+                agent=identity.agent,
+                flow_direction=observes.flow_direction,
+                measures=observes.measures,
+                sampling=observes.sampling,
+                not_seen=observes.not_seen,
+            )
+
+
+def _flow(flow: PlannedFlow, topology: Topology) -> ExpectedFlow:
+    octets_l2 = None
+    if flow.octets_l3 is not None and flow.packets is not None:
+        octets_l2 = flow.octets_l3 + ETHERNET_HEADER_OCTETS * flow.packets
+    return ExpectedFlow(
+        key=flow.key,
+        path=tuple(hop.switch for hop in topology.path(flow.source, flow.destination)),
+        packets=flow.packets,
+        octets_l2=octets_l2,
+        octets_l3=flow.octets_l3,
+        payload_octets=flow.payload_octets,
+    )
+
+
+def _explicit(
+    scenario: Scenario, planned: Iterable[PlannedFlow], topology: Topology
+) -> Iterable[Explicit]:
+    for number, written in enumerate(scenario.expect, 1):
+        pattern = written.flow
+        meant = [flow for flow in planned if pattern.fits(flow)]
+        path = topology.path(pattern.source, pattern.destination)
+        able = tuple(
+            exporter.name
+            for exporter in scenario.exporters
+            if cannot_report(exporter, written) is None
+        )
+        yield Explicit(
+            label=f"expectation {number}",
+            keys=tuple(flow.key for flow in meant),
+            exporters=written.exporter or able,
+            points=written.at or tuple(hop.switch for hop in path),
+            measures=written.measures,
+        )

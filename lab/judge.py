@@ -1,0 +1,201 @@
+"""Judging a run folder: from its recorded datagrams to ``observed.json`` and ``verdict.json``.
+
+Reads and writes files; what it does with them is the collector's. Needs neither root, nor
+Mininet, nor Open vSwitch, so a run can be judged again anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from collector import pcap
+from collector.check import Counted, Evidence, Expected, judge, together
+from collector.decode import OPEN_VSWITCH, decode
+from collector.flows import flow_json, flow_key, flows, wire_flows
+from collector.key import FlowKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from collector.check import Point, Verdict
+    from collector.decode import Summary
+    from collector.fault import Fault
+
+EXPORTS: Final = "exports.pcap"
+
+
+class NotARun(Exception):
+    """The folder does not hold a run; the text says what is missing and what to do."""
+
+
+def judge_folder(folder: Path) -> Verdict:
+    """Judge a run from what its folder holds; write ``observed.json`` and ``verdict.json``.
+
+    Raises:
+        NotARun: the folder is not a run folder, or a file of it cannot be read.
+    """
+    expected = _read_expected(folder)
+    recorded = _decode(folder)
+    observed, strays = _attribute(recorded.rows, expected.points)
+    wire, wire_problems = _wire(folder)
+    evidence = Evidence(
+        wire=wire,
+        observed=observed,
+        strays=strays,
+        decoding=recorded.problems,
+        recorded_datagrams=recorded.datagrams,
+        notes=recorded.notes,
+        wire_problems=wire_problems,
+        witnesses=_read_json(folder / "witnesses.json") if _ran(folder) else {},
+    )
+    verdict = judge(expected, evidence)
+    _write_json(folder / "observed.json", recorded.rows)
+    _write_json(folder / "verdict.json", verdict.to_json())
+    return verdict
+
+
+def observed_rows(folder: Path) -> list[dict[str, Any]]:
+    """What a run's exporters reported, a row per exporter, observation point and flow."""
+    return _decode(folder).rows
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The recorded exports as flow rows, and what is to be said of them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    datagrams: int = 0
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _decode(folder: Path) -> _Recorded:
+    try:
+        capture = pcap.read(folder / EXPORTS)
+    except FileNotFoundError:
+        return _Recorded(problems=("there is no recording of the export datagrams",))
+    except (OSError, pcap.NotACaptureError) as odd:
+        return _Recorded(problems=(f"the recording cannot be read: {odd}",))
+    decoded = decode(pcap.datagrams(capture), OPEN_VSWITCH)
+    rows = [
+        {**{name: row[name] for name in _OBSERVED}, "flow": flow_json(row)}
+        for row in flows(decoded).iter_rows(named=True)
+    ]
+    return _Recorded(
+        rows=rows,
+        datagrams=decoded.summary.datagrams,
+        problems=tuple(_problems(capture.fault, decoded.summary)),
+        notes=tuple(
+            f"stepped over {times} times: {kind}, which is not known"
+            for kind, times in decoded.summary.unknown.items()
+        ),
+    )
+
+
+_OBSERVED: Final = (
+    *("protocol", "exporter", "observation_domain", "agent", "flowDirection"),
+    *("packets", "octets_l2", "octets_l3", "tcpControlBits", "first_ns", "last_ns"),
+    *("records", "samples", "datagram", "offset"),
+)
+
+
+def _problems(fault: Fault | None, summary: Summary) -> Iterator[str]:
+    """What was lost or not understood on the way from datagrams to records."""
+    if fault is not None:
+        yield f"the recording is broken: {fault}"
+    for reason, times in summary.undecodable_by_reason.items():
+        first = next((one for one in summary.undecodable if one.reason == reason), None)
+        yield f"{times} times: {reason}" + (f"; first at {first}" if first else "")
+    for stream in summary.streams:
+        if stream.lost:
+            yield (
+                f"the sequence numbers of {stream.protocol} from {stream.exporter} "
+                f"({stream.agent or stream.observation_domain or stream.source_port}) show "
+                f"{stream.lost} {stream.unit} missing"
+            )
+
+
+def _wire(folder: Path) -> tuple[dict[tuple[str, FlowKey], Counted], tuple[str, ...]]:
+    """What entered each switch, by switch and flow; what is wrong with the captures."""
+    tables, problems = [], []
+    for file in sorted((folder / "wire").glob("*-in.pcap")):
+        try:
+            capture = pcap.read(file)
+        except (OSError, pcap.NotACaptureError) as odd:
+            problems.append(f"the capture of the wire cannot be read: {odd}")
+            continue
+        if capture.fault is not None:
+            problems.append(f"the capture {file.name} is broken: {capture.fault}")
+        tables.append(wire_flows(capture, file.name.partition("-")[0]))
+    counted: dict[tuple[str, FlowKey], Counted] = {}
+    for row in pl.concat(tables).iter_rows(named=True) if tables else ():
+        place = row["observation_point"], flow_key(row)
+        counted[place] = together(counted.get(place), _counted(row))
+    return counted, tuple(problems)
+
+
+def _counted(row: Mapping[str, Any]) -> Counted:
+    return Counted(
+        packets=row["packets"],
+        octets_l2=row["octets_l2"],
+        octets_l3=row["octets_l3"],
+        tcp_control_bits=row["tcpControlBits"],
+        first_ns=row["first_ns"],
+        last_ns=row["last_ns"],
+        records=row.get("records", 0),
+        payload_octets=row.get("payload_octets"),
+        datagram=row.get("datagram"),
+    )
+
+
+def _attribute(
+    rows: Iterable[Mapping[str, Any]], points: Iterable[Point]
+) -> tuple[dict[tuple[str, str, FlowKey], Counted], tuple[str, ...]]:
+    """Give each row to the exporter and switch that sent it; rows of nobody are strays."""
+    owners = {(point.protocol, point.observation_domain, point.agent): point for point in points}
+    observed: dict[tuple[str, str, FlowKey], Counted] = {}
+    strays: dict[str, int] = {}
+    for row in rows:
+        point = owners.get((row["protocol"], row["observation_domain"], row["agent"]))
+        if point is None:
+            name = row["agent"] or f"observation domain {row['observation_domain']}"
+            stray = f"{row['protocol']} records of {name}, which is no switch of this scenario"
+            strays[stray] = strays.get(stray, 0) + row["records"]
+            continue
+        if point.flow_direction not in (None, row["flowDirection"]):
+            continue
+        place = point.exporter, point.observation_point, FlowKey.from_json(row["flow"])
+        observed[place] = together(observed.get(place), _counted(row))
+    return observed, tuple(f"{count} {stray}" for stray, count in strays.items())
+
+
+def _ran(folder: Path) -> bool:
+    return (folder / "witnesses.json").exists()
+
+
+def _read_expected(folder: Path) -> Expected:
+    try:
+        return Expected.from_json(_read_json(folder / "expected.json"))
+    except (KeyError, TypeError, AttributeError) as odd:
+        raise NotARun(f"{folder / 'expected.json'} is not what a run writes ({odd!r})") from odd
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotARun(
+            f"{path.parent} is not a run folder: {path.name} is missing; "
+            "give one of runs/<scenario>/<time>, or runs/<scenario>/latest"
+        ) from None
+    except (OSError, ValueError) as odd:
+        raise NotARun(f"{path} cannot be read: {odd}") from odd
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,143 @@
+"""A verdict on a terminal: a table, what was wrong, and one last line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from collector.check.model import Outcome
+from collector.key import FlowKey
+from lab.report.rows import Row, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from collector.check.model import Check, Verdict
+    from lab.runner import Ran
+
+MOST_ROWS: Final = 60
+"""A table longer than this is of no use to anyone; the rest is in verdict.json."""
+
+_PLAIN_WIDTH: Final = 140
+_DIRECTION: Final = {0: "ingress", 1: "egress"}
+_STYLE: Final = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "bold red",
+    Outcome.INVALID: "bold yellow",
+    Outcome.SKIPPED: "dim",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console: coloured and as wide as the terminal, or plain and wide enough for files."""
+    plain = Console(stderr=stderr)
+    if plain.is_terminal:
+        return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH, color_system=None)
+
+
+def table(verdict: Verdict) -> Table:
+    """One line per flow, switch and exporter."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("flow", "at", "exporter", "packets", "octets", "verdict"):
+        drawn.add_column(title, justify="right" if title in ("packets", "octets") else "left")
+    lines = rows(verdict.checks)
+    last = None
+    for row in lines[:MOST_ROWS]:
+        drawn.add_row(
+            "" if row.key == last else escape(str(row.key)),
+            row.observation_point,
+            row.exporter,
+            _number(row, "packets"),
+            _number(row, "octets_l2") or _number(row, "octets_l3"),
+            _outcome(row),
+        )
+        last = row.key
+    if len(lines) > MOST_ROWS:
+        drawn.add_row(f"… and {len(lines) - MOST_ROWS} lines more, in verdict.json")
+    return drawn
+
+
+def observed_table(reported: Iterable[Mapping[str, Any]]) -> Table:
+    """What was exported, whatever was expected: a line per exporter, place and flow."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("protocol", "observed by", "direction", "flow", "packets", "octets"):
+        drawn.add_column(title, justify="right" if title in {"packets", "octets"} else "left")
+    for row in reported:
+        octets = row["octets_l3"] if row["octets_l2"] is None else row["octets_l2"]
+        drawn.add_row(
+            row["protocol"],
+            str(row["agent"] or row["observation_domain"]),
+            _DIRECTION.get(row["flowDirection"], ""),
+            escape(str(FlowKey.from_json(row["flow"]))),
+            str(row["packets"]),
+            "" if octets is None else str(octets),
+        )
+    return drawn
+
+
+def _number(row: Row, measure: str) -> str:
+    """What was observed, and what was expected if that is something else."""
+    check = row.checks.get(measure)
+    if check is None or check.observed is None:
+        return ""
+    if check.outcome is Outcome.PASS:
+        return str(check.observed)
+    return f"{check.observed} (expected {_expected(check)})"
+
+
+def _expected(check: Check) -> str:
+    wanted = check.expected
+    if isinstance(wanted, dict):
+        return ", ".join(f"{end.replace('_', ' ')} {value}" for end, value in wanted.items())
+    return str(wanted)
+
+
+def _outcome(row: Row) -> str:
+    style = _STYLE[row.outcome]
+    why = ""
+    if row.outcome is Outcome.SKIPPED:
+        why = next((f"  {escape(c.why)}" for c in row.checks.values() if c.why), "")
+    return f"[{style}]{row.outcome}[/{style}]{why}"
+
+
+def complaints(verdict: Verdict) -> list[str]:
+    """Everything that did not pass, a line each: flow, exporter, measure, expected, observed."""
+    lines = [
+        f"[{_STYLE[Outcome.INVALID]}]{escape(one.link)}[/]: {escape(one.what)}"
+        for one in verdict.breaks
+    ]
+    for row in rows(verdict.checks):
+        for check in row.complaints:
+            style = _STYLE[check.outcome]
+            lines.append(
+                f"[{style}]{check.outcome}[/{style}] {escape(str(check.key))} at "
+                f"{check.observation_point}, {check.exporter}: {check.measure} expected "
+                f"{_expected(check)}, observed {check.observed}"
+                + (f" ({escape(check.why)})" if check.why else "")
+            )
+    return lines
+
+
+def summary(ran: Ran) -> str:
+    """One line about a run."""
+    verdict = ran.verdict
+    style = _STYLE[verdict.outcome]
+    done = [check.outcome for check in verdict.checks]
+    counted = ", ".join(
+        f"{done.count(outcome)} {word}"
+        for outcome, word in (
+            (Outcome.PASS, "checks passed"),
+            (Outcome.FAIL, "failed"),
+            (Outcome.INVALID, "invalid"),
+            (Outcome.SKIPPED, "skipped"),
+        )
+        if done.count(outcome)
+    )
+    return (
+        f"[{style}]{verdict.outcome:<7}[/{style}] {escape(verdict.scenario)}  "
+        f"{counted or 'nothing checked'}  {ran.duration_s:.1f} s"
+    )

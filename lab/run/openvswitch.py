@@ -1,0 +1,311 @@
+"""Open vSwitch: started, asked, flushed and stopped here alone.
+
+Knows: the daemons, their database and their clock. Must not know: Mininet, traffic, verdicts.
+
+`PrivateSwitch` is the rule: its own directory, its own database, its own sockets; the machine's
+Open vSwitch is never touched. ``--enable-dummy`` registers ``time/stop`` and ``time/warp``
+(``lib/timeval.c``), and the ``dummy`` datapath type, which is the userspace datapath with
+internal ports that need no /dev/net/tun (``lib/dpif-netdev.c``, ``dpif_netdev_port_open_type``).
+`SystemSwitch` is the exception, for the kernel's datapath.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from lab.run import unixctl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from exporters import Bridge, Command, Exporter
+
+SCHEMA: Final = "/usr/share/openvswitch/vswitch.ovsschema"
+TAG: Final = "flowlab=run"
+FLUSH_MS: Final = 3000
+"""Past NetFlow's check (1 s), its active timeout as shortened for the flush (1 s), and sFlow's
+tick (1 s)."""
+
+_WARP_STEP_MS: Final = 500
+_SYSTEM_DIRECTORY: Final = Path("/var/run/openvswitch")
+_FIND_OURS: Final = ("find", "Bridge", f"external_ids:{TAG}")
+_NUMBERS: Final = re.compile(r"([a-z][a-z0-9 ]*)=(\d+)")
+_LIMIT_S: Final = 10
+_POLL_S: Final = 0.002
+
+
+class SwitchFailed(Exception):
+    """An Open vSwitch program did not do what it was told; the text is its own."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What one bridge counted itself.
+
+    Attributes:
+        packets: packets that its OpenFlow table handled.
+        octets_l2: their octets, frames without FCS.
+        ipfix: what ``dump-ipfix-bridge`` says, by name; empty if IPFIX is off.
+    """
+
+    packets: int
+    octets_l2: int
+    ipfix: Mapping[str, int]
+
+
+class OpenVSwitch(ABC):
+    """A running ovs-vswitchd and its database.
+
+    Attributes:
+        datapath_type: what a bridge's ``datapath_type`` must be.
+        private: whether nothing but the run is in it.
+    """
+
+    datapath_type: str
+    private: bool
+
+    def __init__(self, daemon: Path) -> None:
+        """Inert until `start`.
+
+        Args:
+            daemon: the control socket of ovs-vswitchd.
+        """
+        self._daemon = daemon
+
+    @abstractmethod
+    def start(self, bridges: Sequence[str]) -> None:
+        """Make it ready for these bridges.
+
+        Raises:
+            SwitchFailed: it cannot be.
+        """
+
+    @abstractmethod
+    def handled_packets(self) -> int:
+        """Packets that the run's bridges have taken from their ports so far."""
+
+    @abstractmethod
+    def pass_time(self) -> int:
+        """Let `FLUSH_MS` pass for the switch; by how many ms its clock was moved for that."""
+
+    def configure(self, commands: Iterable[Command]) -> None:
+        """Change the database in one transaction and wait until the switch has followed."""
+        given = [command for command in commands if command]
+        if given:
+            _run("ovs-vsctl", *(word for command in given for word in ("--", *command)))
+
+    def teach(self, stations: Iterable[tuple[str, str, str]]) -> None:
+        """Tell switches where stations are: ``(bridge, port, MAC)`` each.
+
+        So the network is as it is after everybody has spoken once: no packet is flooded, and
+        the switches on a flow's path are known beforehand.
+        """
+        commands = [("fdb/add", bridge, port, "0", mac) for bridge, port, mac in stations]
+        unixctl.calls(self._daemon, commands)
+
+    def push_statistics(self) -> None:
+        """End all datapath flows, which makes their statistics reach tables and exporters.
+
+        Raises:
+            SwitchFailed: flows were still there after the limit.
+        """
+        until_s = time.monotonic() + _LIMIT_S
+        while time.monotonic() < until_s:
+            unixctl.call(self._daemon, "revalidator/purge")
+            if set(re.findall(r"keys\s+(\d+)", unixctl.call(self._daemon, "upcall/show"))) <= {"0"}:
+                return
+            time.sleep(_POLL_S)
+        message = f"the datapath's flows were not gone after {_LIMIT_S} s of purging"
+        raise SwitchFailed(message)
+
+    def flush(self, exporters: Sequence[Exporter], bridges: Sequence[Bridge]) -> int:
+        """Make the exporters send all they hold; no traffic may be under way any more.
+
+        Order matters: statistics first, then timeouts and ticks by the passing of time, then
+        what only leaves on switching off. NetFlow and sFlow stay on: off, they lose what they
+        hold.
+
+        Returns:
+            By how many milliseconds the switch's clock was moved.
+        """
+        self.push_statistics()
+        self.configure(exporter.expire(bridge) for exporter in exporters for bridge in bridges)
+        moved_ms = self.pass_time()
+        self.settle()
+        self.configure(exporter.flush(bridge) for exporter in exporters for bridge in bridges)
+        return moved_ms
+
+    def settle(self) -> None:
+        """Wait until the daemon has gone round its main loop with nothing left over.
+
+        An answer is given from within the loop: the second one comes after a whole round.
+        """
+        for _ in range(2):
+            unixctl.call(self._daemon, "version")
+
+    def counters(self, bridge: str) -> Counters:
+        """What a bridge counted; exact after `push_statistics`."""
+        aggregate = _run("ovs-ofctl", "dump-aggregate", bridge)
+        numbers = dict(re.findall(r"(\w+)=(\d+)", aggregate))
+        return Counters(
+            packets=int(numbers["packet_count"]),
+            octets_l2=int(numbers["byte_count"]),
+            ipfix=self._ipfix_counters(bridge),
+        )
+
+    def _ipfix_counters(self, bridge: str) -> dict[str, int]:
+        try:
+            said = _run("ovs-ofctl", "dump-ipfix-bridge", bridge)
+        except SwitchFailed:  # it answers with an error where IPFIX is off
+            return {}
+        counters = said.partition("bridge ipfix:")[2]
+        return {name: int(value) for name, value in _NUMBERS.findall(counters)}
+
+
+class PrivateSwitch(OpenVSwitch):
+    """One Open vSwitch of the run's own, with a clock that can be moved."""
+
+    datapath_type = "dummy"
+    private = True
+
+    def __init__(self, directory: Path, logs: Path) -> None:
+        """Inert until `start`.
+
+        Args:
+            directory: for its database and sockets; its path must be short (a Unix socket's
+                name has room for 107 octets).
+            logs: where its two log files go.
+        """
+        super().__init__(directory / "ovs-vswitchd.ctl")
+        self._directory = directory
+        self._logs = logs
+
+    def start(self, bridges: Sequence[str]) -> None:  # noqa: ARG002 (it has no others)
+        """Start both daemons; returns when they are ready."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for variable in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
+            os.environ[variable] = str(self._directory)
+        database, remote = self._directory / "conf.db", f"unix:{self._directory}/db.sock"
+        detached = ("--no-chdir", "--detach", "--pidfile")
+        log = f"--log-file={self._logs}"
+        _run("ovsdb-tool", "create", str(database), SCHEMA)
+        _run(
+            "ovsdb-server",
+            str(database),
+            f"--remote=p{remote}",
+            *detached,
+            f"{log}/ovsdb-server.log",
+        )
+        _run("ovs-vsctl", "--no-wait", "init")
+        _run(
+            "ovs-vswitchd",
+            remote,
+            "--enable-dummy",
+            *detached,
+            f"--unixctl={self._daemon}",
+            f"{log}/ovs-vswitchd.log",
+        )
+
+    def handled_packets(self) -> int:
+        """See `OpenVSwitch.handled_packets`: all that the datapath handled is the run's."""
+        status = unixctl.call(self._daemon, "dpif/show")
+        return sum(
+            int(hit) + int(missed) for hit, missed in re.findall(r"hit:(\d+) missed:(\d+)", status)
+        )
+
+    def pass_time(self) -> int:
+        """See `OpenVSwitch.pass_time`: nobody waits."""
+        unixctl.call(self._daemon, "time/stop")
+        unixctl.call(self._daemon, "time/warp", str(FLUSH_MS), str(_WARP_STEP_MS))
+        return FLUSH_MS
+
+
+class SystemSwitch(OpenVSwitch):
+    """The machine's own Open vSwitch, with the kernel's datapath.
+
+    Our bridges carry the tag `TAG`, and only what carries it is ever removed. One run at a time
+    uses it, so whatever carries the tag when a run begins was left by one that was killed.
+    """
+
+    datapath_type = "system"
+    private = False
+
+    def __init__(self) -> None:
+        """Inert until `start`."""
+        super().__init__(_SYSTEM_DIRECTORY / "ovs-vswitchd.ctl")
+        self._bridges: tuple[str, ...] = ()
+        self._lock: IO[bytes] | None = None
+
+    def start(self, bridges: Sequence[str]) -> None:
+        """Find it, wait for one's turn, and remove what a killed run has left."""
+        try:
+            pid = (_SYSTEM_DIRECTORY / "ovs-vswitchd.pid").read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            raise SwitchFailed("the system's Open vSwitch is not running") from None
+        self._daemon = _SYSTEM_DIRECTORY / f"ovs-vswitchd.{pid}.ctl"
+        self._lock = (_SYSTEM_DIRECTORY / "flowlab.lock").open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._remove(_words(_run("ovs-vsctl", "--bare", "--columns=name", *_FIND_OURS)))
+        taken = sorted(set(bridges) & set(_words(_run("ovs-vsctl", "list-br"))))
+        if taken:
+            raise SwitchFailed(f"this machine has bridges called {', '.join(taken)} already")
+        self._bridges = tuple(bridges)
+
+    def tag(self) -> None:
+        """Mark the run's bridges, once they are there, as ours."""
+        self.configure(("set", "Bridge", bridge, f"external_ids:{TAG}") for bridge in self._bridges)
+
+    def stop(self) -> None:
+        """Remove the run's bridges and their ports."""
+        self._remove(self._bridges)
+
+    def handled_packets(self) -> int:
+        """See `OpenVSwitch.handled_packets`: what the run's own bridges handled."""
+        self.push_statistics()
+        return sum(self.counters(bridge).packets for bridge in self._bridges)
+
+    def pass_time(self) -> int:
+        """See `OpenVSwitch.pass_time`: this clock goes by itself, and there is none to ask."""
+        time.sleep(FLUSH_MS / 1000)
+        return 0
+
+    def _remove(self, bridges: Iterable[str]) -> None:
+        for bridge in bridges:
+            ports = _words(_run("ovs-vsctl", "list-ports", bridge))
+            _run("ovs-vsctl", "--if-exists", "del-br", bridge)
+            for port in ports:
+                subprocess.run(("ip", "link", "delete", port), capture_output=True, check=False)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+def _run(*command: str) -> str:
+    """Run one of Open vSwitch's programs and return what it printed.
+
+    Raises:
+        SwitchFailed: it is missing, failed, or took too long.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+        )
+    except FileNotFoundError as missing:
+        message = f"the program {command[0]} is missing; run ./flowlab setup"
+        raise SwitchFailed(message) from missing
+    except subprocess.TimeoutExpired as slow:
+        message = f"{' '.join(command)}: no answer within {_LIMIT_S} s"
+        raise SwitchFailed(message) from slow
+    if done.returncode:
+        message = f"{' '.join(command)}: {done.stderr.strip()}"
+        raise SwitchFailed(message)
+    return done.stdout

@@ -1,0 +1,208 @@
+"""One run, from inside the capsule: network, exporters, traffic, flush, witnesses.
+
+Knows all of this folder. Its result is what it leaves in the run folder: ``exports.pcap``,
+``wire/*.pcap``, ``witnesses.json`` and ``logs/``. It judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from exporters import Bridge
+from lab.run import wire
+from lab.run.network import Network
+from lab.run.openvswitch import OpenVSwitch, PrivateSwitch, SystemSwitch
+from lab.run.programs import Program, run_stage
+from lab.run.receiver import Receiver, ReceiverFailed
+from lab.scenario.model import Scenario
+from lab.traffic.plan import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Emit = Callable[[dict[str, Any]], None]
+
+_SCRATCH: Final = Path("/run/flowlab")  # the capsule's own /run: short and nobody else's
+_LOOPBACK: Final = "127.0.0.1"
+_SETTLE_LIMIT_S: Final = 3.0
+_CAPTURE_LIMIT_S: Final = 10.0
+_POLL_S: Final = 0.002
+
+
+def run(request: dict[str, Any], emit: Emit) -> None:
+    """Run a scenario: the entry function of a run's capsule.
+
+    Args:
+        request: ``scenario`` (the resolved scenario), ``folder`` (the run folder) and
+            ``datapath`` (``userspace`` or ``kernel``).
+        emit: takes an event for every stage begun.
+    """
+    with _session(request, emit) as session:
+        session.traffic()
+        session.flush()
+
+
+def shell(request: dict[str, Any], emit: Emit) -> None:
+    """Give the user Mininet's command line instead of the scenario's traffic.
+
+    Args:
+        request: as for `run`, and ``commands``: what to execute, or None to use the terminal.
+        emit: as for `run`.
+    """
+    with _session(request, emit) as session:
+        session.converse(request["commands"])
+        session.flush()
+
+
+@contextmanager
+def _session(request: dict[str, Any], emit: Emit) -> Iterator[Session]:
+    """A running network with its exporters on; all processes end with the capsule.
+
+    What was witnessed is written down in any case, and what went wrong is told outside.
+    """
+    scenario, folder = Scenario.model_validate(request["scenario"]), Path(request["folder"])
+    session = Session(scenario, folder, request["datapath"], emit)
+    try:
+        session.start()
+        yield session
+    except Exception as failure:
+        session.witnesses["failed"] = f"{type(failure).__name__}: {failure}"
+        raise
+    finally:
+        session.finish()
+        session.stop()
+    emit({"event": "done"})  # last of all: who hears it reads what was written
+
+
+class Session:
+    """A run's parts and what they have witnessed."""
+
+    def __init__(self, scenario: Scenario, folder: Path, datapath: str, emit: Emit) -> None:
+        """Inert until `start`."""
+        self.scenario = scenario
+        self.topology = scenario.build_topology()
+        self.bridges = tuple(Bridge(s.name, s.number) for s in self.topology.switches)
+        self.switch: OpenVSwitch = (
+            SystemSwitch() if datapath == "kernel" else PrivateSwitch(_SCRATCH, folder / "logs")
+        )
+        self._folder = folder
+        self._emit = emit
+        self.witnesses: dict[str, Any] = {"started_ns": time.time_ns()}
+
+    def start(self) -> None:
+        """Bring up receiver, switch, network, capture and exporters, each on the one before."""
+        self._stage("network")
+        self._receiver = Receiver(
+            sorted({exporter.port for exporter in self.scenario.exporters}),
+            self._folder / "exports.pcap",
+            self._folder / "logs" / "receiver.log",
+        )
+        self.switch.start([bridge.name for bridge in self.bridges])
+        self.network = Network(
+            self.topology, self.switch.datapath_type, _SCRATCH, private=self.switch.private
+        )
+        self.network.start(ipv6=self.scenario.uses_ipv6)
+        if isinstance(self.switch, SystemSwitch):
+            self.switch.tag()
+        self.switch.teach(self.network.stations())
+        self._capture = self._start_capture()
+        self.witnesses["receiver"] = self._receiver.ready()
+        self._udp_before = _udp_counters()
+        self._stage("exporters")
+        self.switch.configure(
+            exporter.switch_on(bridge, f"{_LOOPBACK}:{exporter.port}")
+            for exporter in self.scenario.exporters
+            for bridge in self.bridges
+        )
+
+    def traffic(self) -> None:
+        """Run all steps; note what their programs declared and counted."""
+        self._stage("traffic")
+        self.witnesses["traffic_started_ns"] = time.time_ns()
+        programs: list[dict[str, Any]] = []
+        for stage in plan(self.scenario.traffic, self.topology):
+            for step in stage:
+                self._emit({"event": "step", "label": step.label, "text": step.traffic.in_words()})
+            programs += run_stage(stage, self.network.pid)
+        self.witnesses["programs"] = programs
+        self.witnesses["traffic_finished_ns"] = time.time_ns()
+
+    def converse(self, commands: str | None) -> None:
+        """Hand the network over to Mininet's command line."""
+        self._stage("shell")
+        self.witnesses["traffic_started_ns"] = time.time_ns()
+        self.network.converse(commands)
+        self.witnesses["traffic_finished_ns"] = time.time_ns()
+
+    def flush(self) -> None:
+        """Make switch, exporters and capture give up all they hold."""
+        self._stage("flush")
+        self.witnesses["wire"], self.witnesses["datapath_packets"] = self._settled()
+        self.switch.push_statistics()
+        self.witnesses["switches"] = {
+            bridge.name: vars(self.switch.counters(bridge.name)) for bridge in self.bridges
+        }
+        moved_ms = self.switch.flush(self.scenario.exporters, self.bridges)
+        self.witnesses["clock_moved_ms"] = moved_ms
+        self.witnesses["datagrams"] = self._stop_receiver()
+
+    def finish(self) -> None:
+        """Write down what was witnessed."""
+        self.witnesses["finished_ns"] = time.time_ns()
+        text = json.dumps(self.witnesses, indent=1)
+        (self._folder / "witnesses.json").write_text(text, encoding="utf-8")
+
+    def stop(self) -> None:
+        """Take down what would not go with the capsule."""
+        if isinstance(self.switch, SystemSwitch):
+            self.switch.stop()
+            shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+    def _stage(self, name: str) -> None:
+        self._emit({"event": "stage", "name": name, "at_ns": time.time_ns()})
+
+    def _start_capture(self) -> Program:
+        ports, folder = self.network.switch_ports(), self._folder / "wire"
+        program = Program("wire", lambda line: wire.serve(ports, folder, line), None)
+        program.hear(_CAPTURE_LIMIT_S)
+        return program
+
+    def _settled(self) -> tuple[dict[str, int], int]:
+        """Wait until the switch has handled every packet that came in; what both counted."""
+        until_s = time.monotonic() + _SETTLE_LIMIT_S
+        while True:
+            handled = self.switch.handled_packets()
+            self._capture.line.send("flush")
+            seen = self._capture.hear(_CAPTURE_LIMIT_S)
+            if handled == seen["packets_in"] or time.monotonic() > until_s:
+                return seen, handled
+            time.sleep(_POLL_S)
+
+    def _stop_receiver(self) -> dict[str, Any]:
+        """Let the receiver take in the last datagram, and count what was sent and what came."""
+        sent = None
+        if self.switch.private:  # elsewhere others send datagrams too
+            now = _udp_counters()
+            sent = {name: value - self._udp_before[name] for name, value in now.items()}
+        try:
+            return {"sent": sent, "received": self._receiver.ask("stop"), "error": None}
+        except ReceiverFailed as failed:
+            return {"sent": sent, "received": None, "error": f"the collector {failed}"}
+
+
+def _udp_counters() -> dict[str, int]:
+    """This network namespace's own UDP counters: only the exporters send here.
+
+    Source: Linux, ``/proc/net/snmp`` and ``/proc/net/snmp6`` (RFC 4113).
+    """
+    lines = Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
+    names, values = (line.split()[1:] for line in lines if line.startswith("Udp:"))
+    counters = dict(zip(names, map(int, values), strict=True))
+    wanted = ("OutDatagrams", "InDatagrams", "NoPorts", "InErrors", "RcvbufErrors", "SndbufErrors")
+    return {name: counters[name] for name in wanted}

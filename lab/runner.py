@@ -1,0 +1,156 @@
+"""A run, from outside the capsule: folder made, capsule watched, verdict reached.
+
+Knows: the run folder and the capsule's events. What happens inside is `lab.run.session`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from lab.capsule.outside import Way, capsule
+from lab.expect import expected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from collector.check import Verdict
+    from lab.scenario.model import Scenario
+
+    Watch = Callable[[dict[str, Any]], None]
+
+_RUN: Final = "lab.run.session:run"
+_SHELL: Final = "lab.run.session:shell"
+_LOG_LINES: Final = 12
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished run.
+
+    Attributes:
+        folder: its run folder.
+        verdict: what came out.
+        duration_s: from the command to the verdict.
+        traffic_s: how long its traffic lasted; None if there was none.
+        verdict_after_s: from the end of its traffic to the verdict; None likewise.
+    """
+
+    folder: Path
+    verdict: Verdict
+    duration_s: float
+    traffic_s: float | None
+    verdict_after_s: float | None
+
+
+def run(scenario: Scenario, runs: Path, way: Way, watch: Watch) -> Ran:
+    """Run a scenario in a capsule of its own and judge it.
+
+    Args:
+        scenario: what to run.
+        runs: the folder of all runs.
+        way: how to get a capsule here.
+        watch: sees each event as it comes.
+    """
+    started_s = time.monotonic()
+    folder = _new_folder(runs, scenario)
+    # The judge's libraries load while the network is being built.
+    threading.Thread(target=importlib.import_module, args=("lab.judge",), daemon=True).start()
+    log = folder / "logs" / "capsule.log"
+    with capsule(way, _RUN, _request(scenario, folder, way), log) as events:
+        _follow(events, folder, watch)
+        from lab.judge import judge_folder
+
+        verdict = judge_folder(folder)
+        finished_s = time.monotonic()
+        traffic_s, verdict_after_s = _timings(folder)
+    _point_latest(folder)
+    return Ran(folder, verdict, finished_s - started_s, traffic_s, verdict_after_s)
+
+
+def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch: Watch) -> Path:
+    """Let the user work in a scenario's network; return the run folder.
+
+    Args:
+        scenario: whose network and exporters.
+        runs: the folder of all runs.
+        way: how to get a capsule here.
+        commands: what to execute; None: the user's terminal.
+        watch: sees each event as it comes.
+    """
+    folder = _new_folder(runs, scenario)
+    request = {**_request(scenario, folder, way), "commands": commands}
+    log = folder / "logs" / "capsule.log"
+    with capsule(way, _SHELL, request, log, own_session=commands is not None) as events:
+        _follow(events, folder, watch)
+    _point_latest(folder)
+    return folder
+
+
+def _request(scenario: Scenario, folder: Path, way: Way) -> dict[str, Any]:
+    return {
+        "scenario": scenario.to_json(),
+        "folder": str(folder.resolve()),
+        "datapath": "userspace" if way.own_network else "kernel",
+    }
+
+
+def _new_folder(runs: Path, scenario: Scenario) -> Path:
+    """Make ``runs/<scenario>/<time>`` with all that is known before the run."""
+    while True:
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+        folder = runs / scenario.name / moment
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        break
+    for part in ("wire", "logs"):
+        (folder / part).mkdir()
+    _write(folder / "scenario.json", scenario.to_json())
+    _write(folder / "expected.json", expected(scenario).to_json())
+    return folder
+
+
+def _write(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _follow(events: Any, folder: Path, watch: Watch) -> None:
+    """Pass events on until the run is done; note it if the capsule ended before that."""
+    for event in events:
+        watch(event)
+        if event["event"] == "done":
+            return
+    witnesses = folder / "witnesses.json"
+    told = json.loads(witnesses.read_text(encoding="utf-8")) if witnesses.exists() else {}
+    if "failed" not in told:
+        log = (folder / "logs" / "capsule.log").read_text(encoding="utf-8", errors="replace")
+        last = "\n".join(log.strip().splitlines()[-_LOG_LINES:]) or "it said nothing"
+        told["failed"] = f"the capsule ended: {last}"
+        _write(witnesses, told)
+
+
+def _timings(folder: Path) -> tuple[float | None, float | None]:
+    witnesses = json.loads((folder / "witnesses.json").read_text(encoding="utf-8"))
+    started, finished = (witnesses.get(f"traffic_{end}_ns") for end in ("started", "finished"))
+    if started is None or finished is None:
+        return None, None
+    return (finished - started) / 1e9, (time.time_ns() - finished) / 1e9
+
+
+def _point_latest(folder: Path) -> None:
+    """Let ``latest`` beside the run folder point to it; of several at once, one wins."""
+    link = folder.parent / "latest"
+    fresh = folder.parent / f".latest-{os.getpid()}-{folder.name}"
+    with suppress(OSError):
+        fresh.symlink_to(folder.name)
+        fresh.replace(link)

@@ -1,0 +1,365 @@
+"""What is wrong with a scenario although each of its keys is right.
+
+Hosts that the topology does not have, packets that do not fit, steps that get into each other's
+way, expectations that nobody could meet. Only what cannot work is a fault; what is merely odd
+is a warning, for a wrong expectation is a useful experiment too.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from collector.key import TCP
+from lab.scenario.faults import any_of, closest, path_text, quote
+from lab.scenario.keys import keys_of
+from lab.scenario.model import MEASURES, Expectation, nothing_expected
+from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS
+from lab.traffic.plan import plan
+from topologies import MTU_OCTETS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from exporters import Exporter
+    from lab.scenario.document import Document
+    from lab.scenario.faults import Fault, Path
+    from lab.scenario.parts import Part, Parts
+    from lab.traffic import PlannedFlow, Traffic
+    from lab.traffic.plan import Planned
+    from topologies import Topology
+
+TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
+_LAST_PORT: Final = 65_535
+_MOST_FLOWS_TOLD: Final = 6
+
+
+def faults(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Everything that cannot work, in no particular order."""
+    yield from _exporters_once(document, parts)
+    for step in parts.steps:
+        yield from _hosts(document, parts.topology, step.path, step.raw)
+        if step.value is not None:
+            yield from _size(document, step, step.value)
+            yield from _source_ports(document, step, step.value)
+    yield from _clashes(document, parts)
+    exporters = {part.kind: part.value for part in parts.exporters if part.value}
+    listed = {part.kind for part in parts.exporters}
+    for expectation in parts.expectations:
+        flow = expectation.raw.get("flow")
+        if isinstance(flow, dict):
+            yield from _hosts(document, parts.topology, (*expectation.path, "flow"), flow)
+        if expectation.value is None:
+            yield from _says_nothing(document, expectation)
+        yield from _switches(document, parts.topology, expectation)
+        yield from _listed(document, listed, expectation)
+        if expectation.value is not None:
+            yield from _protocol(document, expectation, expectation.value)
+            yield from _can_see(document, exporters, expectation, expectation.value)
+
+
+def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[Fault]:
+    """Expectations of flows that the traffic does not make.
+
+    Args:
+        document: the file.
+        parts: its parts.
+        known: faults already found; where they are, nothing more is looked for.
+    """
+    faulty = [fault.path for fault in known]
+    if any(path.startswith(("topology", "traffic")) for path in faulty):
+        return
+    planned = _planned(parts)
+    for part in parts.expectations:
+        if part.value is None or any(path.startswith(path_text(part.path)) for path in faulty):
+            continue
+        if not _fitting(part.value, planned):
+            message = "no traffic step makes such a flow"
+            hint = f"there are {_flows_in_words(planned)}"
+            yield document.fault((*part.path, "flow"), message, hint)
+
+
+def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Expectations of flows at switches that they do not cross."""
+    if parts.topology is None:
+        return
+    for part in parts.expectations:
+        if part.value is None:
+            continue
+        hops = parts.topology.path(part.value.flow.source, part.value.flow.destination)
+        path = [hop.switch for hop in hops]
+        for place, switch in _names(part, "at"):
+            if switch not in path:
+                message = f"the flow does not cross {switch}"
+                yield document.fault(place, message, f"it crosses {', '.join(path)}")
+
+
+def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
+    """Why an exporter cannot report a flow, or a measure of it; None if it can."""
+    observes = exporter.observes()
+    reason = observes.not_seen.get(f"ipv{expectation.flow.ip_version}")
+    if reason:
+        return reason
+    keys = [key for key, measure in MEASURES.items() if measure in expectation.measures]
+    missing = [key for key in keys if MEASURES[key] not in (*observes.measures, "records")]
+    return f"it does not report {any_of(missing)}" if missing else None
+
+
+# ------------------------------------------------------------------ exporters and hosts
+
+
+def _exporters_once(document: Document, parts: Parts) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for part in parts.exporters:
+        if part.kind in seen:
+            hint = "a switch has one of each kind; keep one of the two"
+            yield document.fault(part.path, f"{part.kind} is listed twice", hint, at_key=True)
+        seen.add(part.kind)
+
+
+def _hosts(
+    document: Document, topology: Topology | None, path: Path, raw: Mapping[str, object]
+) -> Iterator[Fault]:
+    """``from`` and ``to`` are two hosts of the topology."""
+    hosts = [host.name for host in topology.hosts] if topology else []
+    for key in ("from", "to"):
+        name = raw.get(key)
+        if isinstance(name, str) and topology and name not in hosts:
+            yield document.fault(
+                (*path, key),
+                f"there is no host {quote(name)} in this topology",
+                _instead(name, topology, host=True),
+            )
+    if isinstance(raw.get("from"), str) and raw.get("from") == raw.get("to"):
+        message = f"'from' and 'to' are both {raw['from']}"
+        yield document.fault((*path, "to"), message, "name two different hosts")
+
+
+def _instead(name: str, topology: Topology, *, host: bool) -> str:
+    """What could have been meant by the name of a host (or switch) that does not exist."""
+    hosts = [host.name for host in topology.hosts]
+    switches = [switch.name for switch in topology.switches]
+    right, wrong = (hosts, switches) if host else (switches, hosts)
+    plural, other = ("hosts", "a switch") if host else ("switches", "a host")
+    span = f"{right[0]} to {right[-1]}" if len(right) > 1 else right[0]
+    near = closest(name, right) if not name[1:].isdigit() else None
+    if name in wrong:
+        return f"{name} is {other}; the {plural} are {span}"
+    return f"did you mean {near!r}?" if near else f"the {plural} are {span}"
+
+
+# ------------------------------------------------------------------ what a step sends
+
+
+def _size(document: Document, part: Part[Traffic], step: Traffic) -> Iterator[Fault]:
+    """A packet fits into a frame: a fragmented one is no longer one packet of one flow."""
+    payload = getattr(step, "payload_octets", None)
+    if payload is None or step.protocol not in TRANSPORT_HEADER_OCTETS:
+        return
+    headers = IP_HEADER_OCTETS[step.ip_version] + TRANSPORT_HEADER_OCTETS[step.protocol]
+    if payload + headers > MTU_OCTETS:
+        message = (
+            f"{payload} octets of payload and {headers} of headers would be fragmented: "
+            f"a packet holds {MTU_OCTETS}"
+        )
+        hint = f"write at most {MTU_OCTETS - headers}"
+        yield document.fault((*part.path, "payload_octets"), message, hint)
+
+
+def _source_ports(document: Document, part: Part[Traffic], step: Traffic) -> Iterator[Fault]:
+    first = getattr(step, "source_port", None)
+    if first is not None and first + step.source_ports - 1 > _LAST_PORT:
+        message = f"{step.source_ports} flows from source port {first} on end above {_LAST_PORT}"
+        hint = f"write at most {_LAST_PORT + 1 - step.source_ports}"
+        yield document.fault((*part.path, "source_port"), message, hint)
+
+
+# ------------------------------------------------------------------ steps and each other
+
+
+class _Socket(NamedTuple):
+    """Ports that a step occupies on a host."""
+
+    host: str
+    protocol: str
+    ip_version: int
+    ports: range
+    key: str
+    """The key of the step that says so."""
+
+
+def _clashes(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Steps at the same time need ports of their own; TCP needs that even afterwards."""
+    planned = _planned(parts)
+    for stage in parts.stages:
+        for one, other in combinations((step for step in stage if step.path in planned), 2):
+            yield from _port_clash(document, one, other, planned)
+    seen: set[object] = set()
+    for path, step in planned.items():
+        keys = [flow.key for flow in step.flows if flow.key.protocol == TCP]
+        if seen.intersection(keys):
+            message = "this is the same TCP connection as one before it"
+            hint = "a closed connection's ports stay taken for a minute; choose another source_port"
+            yield document.fault((*path, "source_port"), message, hint)
+        seen.update(keys)
+
+
+def _planned(parts: Parts) -> dict[Path, Planned]:
+    """The steps that are right, with the ports that they will have, by path."""
+    if parts.topology is None:
+        return {}
+    hosts = {host.name for host in parts.topology.hosts}
+    stages = [[step for step in stage if _can_be_planned(step, hosts)] for stage in parts.stages]
+    stages = [stage for stage in stages if stage]
+    values = [[step.value for step in stage if step.value is not None] for stage in stages]
+    paths = [step.path for stage in stages for step in stage]
+    steps = [step for stage in plan(values, parts.topology) for step in stage]
+    return dict(zip(paths, steps, strict=True))
+
+
+def _can_be_planned(part: Part[Traffic], hosts: set[str]) -> bool:
+    step = part.value
+    if (
+        step is None
+        or step.source == step.destination
+        or not {step.source, step.destination} <= hosts
+    ):
+        return False
+    first = getattr(step, "source_port", None) or FIRST_SOURCE_PORT
+    return first + step.source_ports - 1 <= _LAST_PORT
+
+
+def _port_clash(
+    document: Document, one: Part[Traffic], other: Part[Traffic], planned: Mapping[Path, Planned]
+) -> Iterator[Fault]:
+    for mine in _sockets(planned[other.path]):
+        for theirs in _sockets(planned[one.path]):
+            if mine[:3] == theirs[:3] and _overlap(mine.ports, theirs.ports):
+                port = max(mine.ports[0], theirs.ports[0])
+                message = (
+                    f"{mine.protocol} port {port} of {mine.host} is also the {theirs.key} of "
+                    "a step that runs at the same time"
+                )
+                yield document.fault((*other.path, mine.key), message, f"choose another {mine.key}")
+                return
+
+
+def _sockets(step: Planned) -> Iterator[_Socket]:
+    traffic = step.traffic
+    port = getattr(traffic, "port", None)
+    if port is None:
+        return
+    version, protocol = traffic.ip_version, traffic.protocol
+    yield _Socket(traffic.destination, protocol, version, range(port, port + 1), "port")
+    first = step.ends.source_port
+    ports = range(first, first + traffic.source_ports)
+    yield _Socket(traffic.source, protocol, version, ports, "source_port")
+
+
+def _overlap(one: range, other: range) -> bool:
+    return max(one.start, other.start) < min(one.stop, other.stop)
+
+
+# ------------------------------------------------------------------ expectations
+
+
+def _says_nothing(document: Document, part: Part[Expectation]) -> Iterator[Fault]:
+    """As the schema says it, which looks for it only where nothing else is wrong."""
+    if not any(key in MEASURES or key not in keys_of(Expectation) for key in part.raw):
+        context = nothing_expected().context or {}
+        yield document.fault(part.path, context["message"], context["hint"])
+
+
+def _names(part: Part[Expectation], key: str) -> Iterator[tuple[Path, str]]:
+    """The words at a key that holds one word or a list of them, each with its place."""
+    raw = part.raw.get(key)
+    if isinstance(raw, str):
+        yield (*part.path, key), raw
+    elif isinstance(raw, list):
+        for index, name in enumerate(raw):
+            if isinstance(name, str):
+                yield (*part.path, key, index), name
+
+
+def _switches(
+    document: Document, topology: Topology | None, part: Part[Expectation]
+) -> Iterator[Fault]:
+    if topology is None:
+        return
+    switches = [switch.name for switch in topology.switches]
+    for path, name in _names(part, "at"):
+        if name not in switches:
+            message = f"there is no switch {quote(name)} in this topology"
+            yield document.fault(path, message, _instead(name, topology, host=False))
+
+
+def _listed(document: Document, listed: Iterable[str], part: Part[Expectation]) -> Iterator[Fault]:
+    """An exporter that is to report something has to be switched on."""
+    names = sorted(listed)
+    for path, name in _names(part, "exporter"):
+        if names and name not in names:
+            near = closest(name, names)
+            hint = f"did you mean {near!r}?" if near else f"switched on are {', '.join(names)}"
+            yield document.fault(path, f"the exporter {quote(name)} is not switched on", hint)
+
+
+def _protocol(
+    document: Document, part: Part[Expectation], expectation: Expectation
+) -> Iterator[Fault]:
+    """Ports and flags belong to protocols that have them."""
+    protocol = expectation.flow.protocol
+    if protocol == "icmp":
+        flow = part.raw.get("flow")
+        for key in ("port", "source_port"):
+            if isinstance(flow, dict) and flow.get(key) is not None:
+                message = "ICMP has no ports"
+                yield document.fault(
+                    (*part.path, "flow", key), message, f"remove {key}", at_key=True
+                )
+    if protocol != "tcp" and expectation.tcp_flags is not None:
+        message = f"a flow of protocol {protocol} has no TCP flags"
+        path = (*part.path, "tcp_flags")
+        yield document.fault(path, message, "remove tcp_flags", at_key=True)
+
+
+def _fitting(expectation: Expectation, planned: Mapping[Path, Planned]) -> list[PlannedFlow]:
+    """The flows that an expectation is about."""
+    flows = (flow for step in planned.values() for flow in step.flows)
+    return [flow for flow in flows if expectation.flow.fits(flow)]
+
+
+def _flows_in_words(planned: Mapping[Path, Planned]) -> str:
+    """The first few flows: who sends what to whom."""
+    words: dict[str, None] = {}
+    for step in planned.values():
+        for flow in step.flows:
+            port = f" port {flow.key.destination_port}" if hasattr(step.traffic, "port") else ""
+            version = " over IPv6" if flow.key.ip_version == 6 else ""
+            ends = f"{flow.source} → {flow.destination}"
+            words[f"{step.traffic.protocol} {ends}{port}{version}"] = None
+    shown = list(words)[:_MOST_FLOWS_TOLD]
+    return ", ".join(shown) + (", …" if len(words) > len(shown) else "")
+
+
+def _can_see(
+    document: Document,
+    exporters: Mapping[str, Exporter],
+    part: Part[Expectation],
+    expectation: Expectation,
+) -> Iterator[Fault]:
+    """Each exporter that is named can report what is expected; if none is, some exporter can."""
+    named = [
+        (path, exporters[name]) for path, name in _names(part, "exporter") if name in exporters
+    ]
+    for path, exporter in named:
+        reason = cannot_report(exporter, expectation)
+        if reason:
+            yield document.fault(path, f"{exporter.name} cannot report this: {reason}", "remove it")
+    if not named and expectation.exporter is None and exporters:
+        reasons = {
+            name: cannot_report(exporter, expectation) for name, exporter in exporters.items()
+        }
+        if all(reasons.values()):
+            message = "none of the exporters can report this"
+            told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+            yield document.fault(part.path, f"{message} ({told})", "add an exporter that can")

@@ -1,0 +1,56 @@
+"""Which keys may stand at a place of a scenario file, and what they mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from exporters import EXPORTERS
+from lab.scenario.model import (
+    PARALLEL,
+    Bounds,
+    Expectation,
+    FlowPattern,
+    OctetBounds,
+    Scenario,
+    Tolerances,
+)
+from lab.traffic import KINDS
+from topologies import SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+    from lab.scenario.faults import Path
+
+
+_FIXED: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
+    (): Scenario,
+    ("expect",): Expectation,
+    ("expect", "flow"): FlowPattern,
+    ("expect", "packets"): Bounds,
+    ("expect", "octets_l2"): OctetBounds,
+    ("expect", "octets_l3"): OctetBounds,
+    ("expect", "records"): Bounds,
+    ("tolerances",): Tolerances,
+}
+
+
+def model_at(path: Path) -> type[BaseModel] | None:
+    """What a mapping at ``path`` has to be; None where no mapping belongs."""
+    words = tuple(part for part in path if isinstance(part, str) and part != PARALLEL)
+    match words:
+        case ("topology", shape) if shape in SHAPES:
+            return SHAPES[shape].parameters
+        case ("exporters", exporter) if exporter in EXPORTERS:
+            return EXPORTERS[exporter]
+        case ("traffic", kind) if kind in KINDS:
+            return KINDS[kind]
+    return _FIXED.get(words)
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields by the keys that files use."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -1,0 +1,196 @@
+"""What every traffic kind is: declared in a scenario, planned to the packet, made by two programs.
+
+Knows: hosts, flow keys, and how the programs of a step talk to each other. Must not know:
+exporters, switches, Mininet. The programs run as forked processes inside the hosts' network
+namespaces, so they are plain methods that open plain sockets.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from collector.key import FlowKey
+    from topologies.model import Host
+
+IP_HEADER_OCTETS: Final = {4: 20, 6: 40}
+FIRST_SOURCE_PORT: Final = 40_000
+"""Automatic source ports count up from here: in no well-known range, the same at each run."""
+
+PATIENCE_S: Final = 5.0
+"""How long a program waits for its other end without any progress before it gives up."""
+
+_POLL_S: Final = 0.00005
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where a step's traffic runs.
+
+    Attributes:
+        source: the host that starts it.
+        destination: the host that it is meant for.
+        source_port: the first source port that the step may use.
+        window: packets that may be under way at once, so that a stalled switch loses none.
+    """
+
+    source: Host
+    destination: Host
+    source_port: int
+    window: int = 48
+
+
+@dataclass(frozen=True)
+class PlannedFlow:
+    """One flow that a step makes, known before anything runs.
+
+    Attributes:
+        key: the flow's key.
+        source: name of the host that sends it.
+        destination: name of the host that gets it.
+        packets: how many; None where only the wire can tell (TCP).
+        octets_l3: IP headers and all that is in them, over all packets; None likewise.
+        payload_octets: what is inside TCP, over the whole connection; None if not TCP.
+    """
+
+    key: FlowKey
+    source: str
+    destination: str
+    packets: int | None = None
+    octets_l3: int | None = None
+    payload_octets: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one traffic program did.
+
+    Attributes:
+        counts: what it counted, under the names that `Traffic.declared` uses.
+        error: why it could not do its work; None if it could.
+        started_ns: wall clock, nanoseconds, before its first packet.
+        finished_ns: likewise, after its last.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+    started_ns: int = 0
+    finished_ns: int = 0
+
+
+class Stalled(Exception):
+    """The other end did not answer for `PATIENCE_S`."""
+
+
+class Line:
+    """What sender and receiver of one step tell each other out of band, in shared memory.
+
+    The receiver publishes how many packets came; the sender stays at most a window ahead of
+    that. So pacing is exact while all goes well, and nothing overruns the switch's receive
+    queue when the machine is busy with something else.
+    """
+
+    def __init__(self) -> None:
+        """Make the line; both programs inherit it when they are forked."""
+        self._shared = mmap.mmap(-1, 16)
+        self._words = memoryview(self._shared).cast("Q")
+
+    @property
+    def arrived(self) -> int:
+        """Packets that came so far."""
+        return self._words[0]
+
+    @arrived.setter
+    def arrived(self, packets: int) -> None:
+        self._words[0] = packets
+
+    @property
+    def sender_done(self) -> bool:
+        """Whether nothing more will be sent."""
+        return bool(self._words[1])
+
+    def hang_up(self) -> None:
+        """Say that nothing more will be sent."""
+        self._words[1] = 1
+
+
+def paced(count: int, rate_pps: float, window: int, line: Line) -> Iterator[int]:
+    """Yield 0 to count - 1, each when its packet is due and the window lets it go.
+
+    Raises:
+        Stalled: a full window stayed unanswered for `PATIENCE_S`.
+    """
+    gap_s = 1 / rate_pps
+    due_s = time.monotonic()
+    for number in range(count):
+        wait_s = due_s - time.monotonic()
+        if wait_s > 0:
+            time.sleep(wait_s)
+        _wait_for_window(number, window, line)
+        yield number
+        due_s += gap_s
+
+
+def _wait_for_window(number: int, window: int, line: Line) -> None:
+    arrived, since_s = line.arrived, time.monotonic()
+    while number - arrived >= window:
+        time.sleep(_POLL_S)
+        before, arrived = arrived, line.arrived
+        if arrived != before:
+            since_s = time.monotonic()
+        elif time.monotonic() - since_s > PATIENCE_S:
+            message = f"after {number} packets only {arrived} had arrived"
+            raise Stalled(message)
+
+
+class Traffic(BaseModel, ABC):
+    """One step of a scenario's traffic; its methods plan it and make it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    protocol: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]] = ("receive", "send")
+
+    source: str = Field(alias="from", description="The host that starts it.")
+    destination: str = Field(alias="to", description="The host that it is meant for.")
+    ip_version: Literal[4, 6] = Field(default=4, description="4 or 6.")
+
+    @property
+    def source_ports(self) -> int:
+        """How many source ports the step uses."""
+        return 0
+
+    @abstractmethod
+    def in_words(self) -> str:
+        """One line for people: what the step sends."""
+
+    @abstractmethod
+    def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
+        """The flows that the step makes, both directions."""
+
+    @abstractmethod
+    def declared(self, role: str) -> dict[str, int]:
+        """What the program of a role must have counted if all went as declared."""
+
+    @abstractmethod
+    def send(self, ends: Ends, line: Line) -> dict[str, int]:
+        """The sending program; runs in the source host. Returns what it counted."""
+
+    def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
+        """The receiving program; runs in the destination host, calls ``ready`` when it listens."""
+        raise NotImplementedError
+
+
+def address(host: Host, ip_version: int) -> str:
+    """A host's address as text."""
+    return str(host.ipv4 if ip_version == 4 else host.ipv6)

@@ -1,0 +1,141 @@
+"""One TCP connection: so many octets there, so many back, and a clean close."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from collector.key import TCP, FlowKey
+from lab.scenario.units import Octets, Rate
+from lab.traffic.base import PATIENCE_S, Ends, Line, PlannedFlow, Traffic, address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SO_MAX_PACING_RATE: Final = 47  # not in Python's socket module; asm-generic/socket.h
+_SEGMENT_OCTETS: Final = 1448
+_LINGER: Final = struct.pack("ii", 1, int(PATIENCE_S))
+_CHUNK: Final = bytes(65536)
+_FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class Tcp(Traffic):
+    """A TCP connection: the source sends, half-closes, and gets its answer.
+
+    How many packets that takes is TCP's affair, so packets and octets are expected as they
+    crossed the wire; what is inside them is expected as declared.
+    """
+
+    kind: ClassVar[str] = "tcp"
+    title: ClassVar[str] = "TCP connection"
+    protocol: ClassVar[str] = "tcp"
+
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=80, description="The port that the destination listens on."
+    )
+    source_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="Source port; chosen, always the same, if not given."
+    )
+    send_octets: Annotated[Octets, Field(ge=0, le=2**32 - 2)] = Field(
+        default=0, description="What the source sends."
+    )
+    receive_octets: Annotated[Octets, Field(ge=0, le=2**32 - 2)] = Field(
+        default=0, description="What the source then gets back."
+    )
+    rate_bps: Annotated[Rate, Field(ge=10_000, le=10_000_000_000)] = Field(
+        default=100_000_000, description="The most that either end sends, bits per second."
+    )
+
+    @property
+    def source_ports(self) -> int:
+        """See `Traffic.source_ports`."""
+        return 1
+
+    def in_words(self) -> str:
+        """See `Traffic.in_words`."""
+        return (
+            f"{self.source} → {self.destination}: a TCP connection to port {self.port}, "
+            f"{self.send_octets} octets there and {self.receive_octets} back"
+        )
+
+    def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
+        """See `Traffic.plan`."""
+        source = address(ends.source, self.ip_version)
+        destination = address(ends.destination, self.ip_version)
+        there = FlowKey(self.ip_version, source, destination, TCP, ends.source_port, self.port)
+        back = FlowKey(self.ip_version, destination, source, TCP, self.port, ends.source_port)
+        return (
+            PlannedFlow(there, self.source, self.destination, payload_octets=self.send_octets),
+            PlannedFlow(back, self.destination, self.source, payload_octets=self.receive_octets),
+        )
+
+    def declared(self, role: str) -> dict[str, int]:
+        """See `Traffic.declared`."""
+        if role == "send":
+            return {"octets_sent": self.send_octets, "octets_received": self.receive_octets}
+        return {"octets_sent": self.receive_octets, "octets_received": self.send_octets}
+
+    def send(self, ends: Ends, line: Line) -> dict[str, int]:  # noqa: ARG002 (TCP has its own)
+        """See `Traffic.send`."""
+        with self._socket(ends) as client:
+            client.bind((address(ends.source, self.ip_version), ends.source_port))
+            client.connect((address(ends.destination, self.ip_version), self.port))
+            sent = _send(client, self.send_octets)
+            client.shutdown(socket.SHUT_WR)
+            return {"octets_sent": sent, "octets_received": _receive(client)}
+
+    def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
+        """See `Traffic.receive`."""
+        with self._socket(ends) as listener:
+            listener.bind((address(ends.destination, self.ip_version), self.port))
+            listener.listen()
+            ready()
+            server = _accept(listener, line)
+        with server:
+            server.settimeout(PATIENCE_S)
+            # Closing then waits for the last acknowledgement: once it returns, all has arrived.
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+            received = _receive(server)
+            return {"octets_sent": _send(server, self.receive_octets), "octets_received": received}
+
+    def _socket(self, ends: Ends) -> socket.socket:
+        """A socket whose far end may send no more than a window ahead.
+
+        A small window keeps the packets under way fewer than the switch's receive queue
+        holds, so a busy machine makes the connection slower and never lossy.
+        """
+        own = socket.socket(_FAMILY[self.ip_version], socket.SOCK_STREAM)
+        own.settimeout(PATIENCE_S)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        window_octets = ends.window * _SEGMENT_OCTETS
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window_octets)
+        own.setsockopt(
+            socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(int(self.rate_bps) // 8, 2**32 - 2)
+        )
+        return own
+
+
+def _accept(listener: socket.socket, line: Line) -> socket.socket:
+    while True:
+        try:
+            return listener.accept()[0]
+        except TimeoutError:
+            if line.sender_done:
+                raise
+
+
+def _send(connection: socket.socket, octets: int) -> int:
+    left = octets
+    while left:
+        left -= connection.send(_CHUNK[: min(left, len(_CHUNK))])
+    return octets
+
+
+def _receive(connection: socket.socket) -> int:
+    octets = 0
+    while chunk := connection.recv(65536):
+        octets += len(chunk)
+    return octets

@@ -1,0 +1,39 @@
+"""Real labs in the tests: run where the machine can, skipped with the reason where it cannot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import Flowlab, why_no_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REAL = [Path(__file__).parent / folder for folder in ("lab", "faults")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a lab where there can be none; where one is demanded, fail instead."""
+    here = [item for item in items if any(item.path.is_relative_to(folder) for folder in REAL)]
+    if not here:
+        return
+    for item in here:
+        item.add_marker(pytest.mark.lab)
+    reason = why_no_lab()
+    if reason is None:
+        return
+    if os.environ.get("FLOWLAB_REQUIRE_LAB") == "1":
+        pytest.exit(f"FLOWLAB_REQUIRE_LAB=1, but {reason}", returncode=1)
+    for item in here:
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def flowlab(tmp_path: Path) -> Iterator[Flowlab]:
+    command = Flowlab(tmp_path)
+    yield command
+    command.end()

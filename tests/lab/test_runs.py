@@ -1,0 +1,188 @@
+"""Real runs: every scenario of the library, and what must be true of all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from collector import pcap
+from collector.flows import flow_key, wire_flows
+from collector.key import FlowKey
+from lab.library import all_scenarios
+from tests.support import FLOWLAB, ROOT, need
+
+SCENARIOS = [path.stem for path in all_scenarios()]
+EXPORTERS = {"netflow5": "netflow", "sflow5": "sflow", "ipfix": "ipfix"}
+
+
+def observed(folder: Path) -> dict[tuple[str, str, FlowKey], tuple[int, int]]:
+    """Packets and octets_l2 by protocol, observation point and flow; ingress only."""
+    rows = json.loads((folder / "observed.json").read_text(encoding="utf-8"))
+    return {
+        (row["protocol"], _switch(row), FlowKey.from_json(row["flow"])): (
+            row["packets"],
+            row["octets_l2"],
+        )
+        for row in rows
+        if row["flowDirection"] != 1
+    }
+
+
+def _switch(row: dict) -> str:
+    number = row["observation_domain"]
+    return f"s{row['agent'].rpartition('.')[2] if number is None else number}"
+
+
+def wire(folder: Path) -> dict[tuple[str, FlowKey], tuple[int, int]]:
+    counted: dict[tuple[str, FlowKey], tuple[int, int]] = {}
+    for file in (folder / "wire").glob("*-in.pcap"):
+        switch = file.name.partition("-")[0]
+        for row in wire_flows(pcap.read(file), switch).iter_rows(named=True):
+            counted[switch, flow_key(row)] = (row["packets"], row["octets_l2"])
+    return counted
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, name):
+    flowlab("run", name)
+    folder = flowlab.latest(name)
+    verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["verdict"] == "PASS"
+    assert verdict["scenario"] == name
+    assert {"PASS"} <= {check["verdict"] for check in verdict["checks"]} <= {"PASS", "SKIPPED"}
+    seen, truth = observed(folder), wire(folder)
+    sampled = _sampling(folder)
+    assert truth
+    protocols = {protocol for protocol, _, _ in seen}
+    for protocol in protocols - sampled:
+        for (switch, key), counts in truth.items():
+            if protocol == "netflow5" and key.ip_version != 4:
+                assert (protocol, switch, key) not in seen
+            else:
+                assert seen[protocol, switch, key] == counts, (protocol, switch, str(key))
+
+
+def _sampling(folder: Path) -> set[str]:
+    points = json.loads((folder / "expected.json").read_text(encoding="utf-8"))["points"]
+    return {point["protocol"] for point in points if point["sampling"] > 1}
+
+
+def test_the_demo_explains_passes_and_shows_a_line_per_flow_switch_and_exporter(flowlab):
+    said = flowlab("demo")
+    assert "PASS" in said
+    lines = [line for line in said.splitlines() if line.rstrip().endswith("PASS")]
+    verdict = flowlab.verdict("one-udp-stream")
+    places = {
+        (str(check["flow"]), check["observation_point"], check["exporter"])
+        for check in verdict["checks"]
+    }
+    assert len(lines) == len(places)
+
+
+def test_a_run_can_be_judged_again_without_mininet_open_vswitch_or_any_program(flowlab, tmp_path):
+    flowlab("run", "one-udp-stream")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(flowlab.latest("one-udp-stream"), elsewhere)
+    before = json.loads((elsewhere / "verdict.json").read_text(encoding="utf-8"))
+    (elsewhere / "verdict.json").unlink()
+    (elsewhere / "observed.json").unlink()
+    no_mininet = "import sys; sys.modules['mininet'] = None; from lab.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", no_mininet, "check", str(elsewhere)],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((elsewhere / "verdict.json").read_text(encoding="utf-8")) == before
+
+
+def test_a_tampered_recording_does_not_pass(flowlab):
+    flowlab("run", "one-udp-stream")
+    folder = flowlab.latest("one-udp-stream")
+    recording = folder / "exports.pcap"
+    recording.write_bytes(recording.read_bytes()[:-400])
+    said = flowlab("check", str(folder), code=3)
+    assert "received → decoded" in said
+
+
+def test_tshark_reads_the_recording_and_its_totals_are_ours(flowlab):
+    tshark = need("tshark")
+    flowlab("run", "one-udp-stream")
+    folder = flowlab.latest("one-udp-stream")
+    ours: dict[str, int] = defaultdict(int)
+    for (protocol, _, _), (packets, _) in observed(folder).items():
+        ours[protocol] += packets
+
+    def fields(selected: str, *names: str) -> list[list[str]]:
+        wanted = [word for name in names for word in ("-e", name)]
+        done = subprocess.run(
+            [tshark, "-r", folder / "exports.pcap", "-Y", selected, "-T", "fields", *wanted],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def total(rows: list[list[str]]) -> int:
+        return sum(int(number) for row in rows for number in row[0].split(",") if number)
+
+    assert total(fields("cflow.version == 5", "cflow.packets")) == ours["netflow5"]
+    samples = total(fields("sflow", "sflow_245.numsamples"))
+    assert samples == ours["sflow5"]
+    ingress = fields("cflow.version == 10 && cflow.direction == 0", "cflow.packets")
+    assert total(ingress) == ours["ipfix"]
+
+
+def test_an_ordinary_user_without_any_rights_gets_the_same_verdict(tmp_path):
+    """As nobody, by real user id; the repository is bound where everybody may read it."""
+    if os.geteuid() != 0:
+        pytest.skip("already an ordinary user: all other tests show it")
+    need("setpriv")
+    place, folder = Path("/mnt"), tmp_path / "runs"
+    folder.mkdir()
+    script = (
+        'mount --bind "$1" /mnt && mount -t tmpfs -o mode=1777 none /tmp && cd /tmp && '
+        "exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "
+        '--inh-caps=-all --bounding-set=-all env PYTHONPATH=/mnt HOME=/tmp "$2" -m lab run '
+        "one-udp-stream --format json"
+    )
+    python = place / Path(sys.prefix).relative_to(ROOT) / "bin" / "python"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", str(ROOT), str(python)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["runs"][0]["verdict"] == "PASS"
+
+
+def test_eight_runs_side_by_side_all_pass(flowlab):
+    processes = [flowlab.start("run", "two-switches-one-flow") for _ in range(8)]
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, out + err
+
+
+def test_the_shell_runs_commands_and_shows_what_was_exported(flowlab):
+    process = subprocess.run(
+        [*FLOWLAB, "shell", "one-ping"],
+        cwd=flowlab.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input="h1 ping -c 2 -i 0.01 h2\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "2 received" in process.stdout
+    assert "icmp 10.0.0.1 → 10.0.0.2 type 8 code 0" in process.stdout

@@ -1,0 +1,257 @@
+"""The judge judged: every way in which a run can differ, and what must come out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from collector.check import (
+    Counted,
+    Evidence,
+    Expected,
+    ExpectedFlow,
+    Explicit,
+    Outcome,
+    Point,
+    Region,
+    Tolerance,
+    Verdict,
+    judge,
+)
+from collector.key import FlowKey
+
+FLOW = FlowKey(4, "10.0.0.1", "10.0.0.2", 17, 40000, 5001)
+OTHER = FLOW._replace(destination_port=5002)
+IPV6 = FlowKey(6, "2001:db8::1", "2001:db8::2", 17, 40000, 5001)
+POINT = Point(
+    exporter="netflow",
+    title="NetFlow v5",
+    protocol="netflow5",
+    observation_point="s1",
+    observation_domain=1,
+    agent=None,
+    flow_direction=None,
+    measures=("packets", "octets_l2", "times"),
+    sampling=1,
+    not_seen={"ipv6": "no room for IPv6"},
+)
+SECOND = 1_000_000_000
+TRUE = Counted(10, 1000, 860, first_ns=11 * SECOND, last_ns=12 * SECOND, records=2, datagram=3)
+EXPECTED = Expected("case", (POINT,), (ExpectedFlow(FLOW, ("s1",), 10, 1000, 860),))
+
+
+def witnesses(**changes):
+    truth = {
+        "traffic_started_ns": 10 * SECOND,
+        "traffic_finished_ns": 13 * SECOND,
+        "programs": [
+            {
+                "step": "step 1",
+                "kind": "udp",
+                "role": "send",
+                "host": "h1",
+                "declared": {"datagrams": 10},
+                "counted": {"datagrams": 10},
+                "error": None,
+            }
+        ],
+        "wire": {"packets_in": 10, "lost": 0},
+        "switches": {"s1": {"packets": 10, "octets_l2": 1000}},
+        "datagrams": {
+            "sent": {"OutDatagrams": 5},
+            "received": {"datagrams": {"2055": 5}, "kernel_drops": {"2055": 0}, "truncated": 0},
+            "error": None,
+        },
+    }
+    return {**truth, **changes}
+
+
+def evidence(**changes):
+    truth = Evidence(
+        wire={("s1", FLOW): TRUE},
+        observed={("netflow", "s1", FLOW): TRUE},
+        strays=(),
+        decoding=(),
+        recorded_datagrams=5,
+        witnesses=witnesses(),
+    )
+    return replace(truth, **changes)
+
+
+def observed(**changes):
+    return evidence(observed={("netflow", "s1", FLOW): replace(TRUE, **changes)})
+
+
+def datagrams(**changes):
+    counts = {**witnesses()["datagrams"], **changes}
+    return evidence(witnesses=witnesses(datagrams=counts))
+
+
+def received(**changes):
+    return datagrams(received={**witnesses()["datagrams"]["received"], **changes})
+
+
+def program(**changes):
+    return evidence(witnesses=witnesses(programs=[{**witnesses()["programs"][0], **changes}]))
+
+
+def complaints(verdict: Verdict) -> str:
+    bad = [check.why for check in verdict.checks if check.outcome is not Outcome.PASS]
+    return "\n".join([f"{one.link}: {one.what}" for one in verdict.breaks] + bad)
+
+
+def test_a_run_that_went_as_expected_passes():
+    verdict = judge(EXPECTED, evidence())
+    assert verdict.outcome is Outcome.PASS
+    assert [check.measure for check in verdict.checks] == ["packets", "octets_l2", "times"]
+
+
+@pytest.mark.parametrize(
+    ("case", "outcome", "says"),
+    [
+        (observed(packets=9), Outcome.FAIL, "2 records add up to 9, not to 10"),
+        (observed(packets=11), Outcome.FAIL, "add up to 11"),
+        (observed(octets_l2=999), Outcome.FAIL, "add up to 999, not to 1000; first told in"),
+        (observed(octets_l2=None), Outcome.FAIL, "reported no octets_l2"),
+        (observed(first_ns=9 * SECOND), Outcome.FAIL, "995.0 ms before the run"),
+        (observed(last_ns=14 * SECOND), Outcome.FAIL, "995.0 ms after the run"),
+        (observed(first_ns=None, last_ns=None), Outcome.FAIL, "reported no times"),
+        (evidence(observed={}), Outcome.FAIL, "reported no flow at all"),
+        (
+            evidence(observed={("netflow", "s1", OTHER): TRUE}),
+            Outcome.FAIL,
+            (
+                "no such flow; the nearest is udp 10.0.0.1:40000 → 10.0.0.2:5002, "
+                "which differs in destination_port"
+            ),
+        ),
+        (
+            evidence(observed={("netflow", "s1", k): TRUE for k in (FLOW, OTHER)}),
+            Outcome.FAIL,
+            "nothing in the scenario sends this",
+        ),
+        (evidence(strays=("records of domain 9",)), Outcome.FAIL, "exporter: records of domain 9"),
+        (program(counted={"datagrams": 9}), Outcome.INVALID, "counted 9 datagrams, declared were"),
+        (program(error="was ended by signal 9"), Outcome.INVALID, "declared → sent: step 1"),
+        (evidence(wire={}), Outcome.INVALID, "no packet of udp"),
+        (
+            evidence(wire={("s1", FLOW): replace(TRUE, packets=9)}),
+            Outcome.INVALID,
+            "sent → wire: s1: 9 packets of udp",
+        ),
+        (
+            evidence(wire={("s1", FLOW): TRUE, ("s1", OTHER): TRUE}),
+            Outcome.INVALID,
+            "which the scenario does not send there",
+        ),
+        (
+            evidence(witnesses=witnesses(wire={"lost": 3})),
+            Outcome.INVALID,
+            "lost 3 packets: it is no witness",
+        ),
+        (
+            evidence(witnesses=witnesses(switches={"s1": {"packets": 9, "octets_l2": 900}})),
+            Outcome.INVALID,
+            "wire → switch: s1: 10 packets (1000 octets) came in at its ports, it handled 9",
+        ),
+        (received(datagrams={"2055": 4}), Outcome.INVALID, "1 were lost on the way"),
+        (received(kernel_drops={"2055": 1}), Outcome.INVALID, "receive buffer full"),
+        (received(truncated=1), Outcome.INVALID, "cut on receiving"),
+        (datagrams(error="the collector was ended"), Outcome.INVALID, "the collector was ended"),
+        (evidence(recorded_datagrams=4), Outcome.INVALID, "received → decoded: 5 export"),
+        (evidence(decoding=("1 sequence gap",)), Outcome.INVALID, "1 sequence gap"),
+        (evidence(witnesses={}), Outcome.INVALID, "the run ended before its traffic did"),
+        (evidence(witnesses={"failed": "no switch"}), Outcome.INVALID, "the lab itself: no switch"),
+    ],
+)
+def test_every_difference_is_found_and_blamed(case, outcome, says):
+    verdict = judge(EXPECTED, case)
+    assert verdict.outcome is outcome
+    assert says in complaints(verdict)
+
+
+def test_a_broken_chain_takes_the_blame_from_the_exporter():
+    lossy = received(datagrams={"2055": 4})
+    verdict = judge(EXPECTED, replace(lossy, observed={}, recorded_datagrams=4))
+    outcomes = {check.outcome for check in verdict.checks}
+    assert outcomes == {Outcome.INVALID}
+    assert "from this: exported → received did not hold" in verdict.checks[0].why
+
+
+def test_nothing_checked_is_invalid():
+    assert (
+        judge(Expected("case", (), ()), evidence(wire={}, observed={})).outcome is Outcome.INVALID
+    )
+
+
+def test_what_an_exporter_cannot_see_is_skipped_with_the_reason_and_alone_no_pass():
+    blind = Expected("case", (POINT,), (ExpectedFlow(IPV6, ("s1",), 10, 1000, 860),))
+    verdict = judge(blind, evidence(wire={("s1", IPV6): TRUE}, observed={}))
+    assert [(c.outcome, c.why) for c in verdict.checks] == [(Outcome.SKIPPED, "no room for IPv6")]
+    assert verdict.outcome is Outcome.INVALID
+
+
+def test_seeing_what_it_cannot_see_is_a_failure():
+    blind = replace(EXPECTED, flows=(*EXPECTED.flows, ExpectedFlow(IPV6, ("s1",), 10, 1000, 860)))
+    case = evidence(
+        wire={("s1", FLOW): TRUE, ("s1", IPV6): TRUE},
+        observed={("netflow", "s1", key): TRUE for key in (FLOW, IPV6)},
+        witnesses=witnesses(switches={"s1": {"packets": 20, "octets_l2": 2000}}),
+    )
+    assert judge(blind, case).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("region", "outcome"),
+    [
+        (Region(10, 10), Outcome.PASS),
+        (Region(11, 11), Outcome.FAIL),
+        (Region(9, None), Outcome.PASS),
+        (Region(None, 9), Outcome.FAIL),
+    ],
+)
+def test_a_written_expectation_is_held_against_what_was_observed(region, outcome):
+    written = Explicit("expectation 1", (FLOW,), ("netflow",), ("s1",), {"packets": region})
+    verdict = judge(replace(EXPECTED, explicit=(written,)), evidence())
+    assert verdict.outcome is outcome
+    if outcome is Outcome.FAIL:
+        assert "there are 10, which is what crossed the wire too" in complaints(verdict)
+
+
+def test_a_tolerance_widens_what_is_right():
+    loose = replace(EXPECTED, tolerances={"packets": Tolerance(relative=0.1)})
+    assert judge(loose, observed(packets=9)).outcome is Outcome.PASS
+    assert judge(loose, observed(packets=8)).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("estimate", "outcome"),
+    [(10_000, Outcome.PASS), (9_000, Outcome.PASS), (8_000, Outcome.FAIL), (12_000, Outcome.FAIL)],
+)
+def test_sampled_packets_are_judged_by_the_binomial_distribution(estimate, outcome):
+    point = replace(POINT, sampling=10, measures=("packets",))
+    wire = Counted(10_000, 1_000_000, 860_000)
+    expected = Expected("case", (point,), (ExpectedFlow(FLOW, ("s1",), 10_000),))
+    case = evidence(
+        wire={("s1", FLOW): wire},
+        observed={("netflow", "s1", FLOW): Counted(estimate, records=estimate // 10)},
+        witnesses=witnesses(switches={"s1": {"packets": 10_000, "octets_l2": 1_000_000}}),
+    )
+    assert judge(expected, case).outcome is outcome
+
+
+def test_too_few_packets_to_judge_sampling_by_is_no_pass():
+    point = replace(POINT, sampling=1000)
+    expected = Expected("case", (point,), EXPECTED.flows)
+    verdict = judge(expected, evidence(observed={}))
+    assert verdict.outcome is Outcome.INVALID
+    assert "too few" in verdict.checks[0].why
+
+
+def test_expectations_survive_their_json():
+    written = Explicit(
+        "expectation 1", (IPV6, FLOW), ("netflow",), ("s1",), {"packets": Region(1, None)}
+    )
+    whole = replace(EXPECTED, explicit=(written,), tolerances={"packets": Tolerance(1)})
+    assert Expected.from_json(whole.to_json()) == whole

@@ -1,0 +1,163 @@
+"""The flow table: keys, sums, and what stays unknown."""
+
+from __future__ import annotations
+
+import struct
+
+import polars as pl
+import pytest
+
+from collector import pcap
+from collector.decode import OPEN_VSWITCH, STANDARD, Datagrams, Habits, decode
+from collector.flows import flow_key, flows, wire_flows
+from collector.pcap import Writer
+from tests.unit.collector.test_layouts import message, template
+from tests.unit.collector.test_packet import FRAMES, MACS, ipv4
+
+
+def netflow5_record(protocol=17, ports=(1, 2), packets=5, octets=500, flags=0, times=(10, 20)):
+    head = struct.pack("!IIIHH", 0x0A000001, 0x0A000002, 0, 1, 2)
+    counts = struct.pack("!IIII", packets, octets, *times)
+    tail = struct.pack("!HHxBBBHHBBxx", *ports, flags, protocol, 0, 0, 0, 0, 0)
+    return head + counts + tail
+
+
+def netflow5(*records, sampling=0, uptime=1000, sequence=0):
+    header = struct.pack(
+        "!HHIIIIBBH", 5, len(records), uptime, 1_700_000_000, 0, sequence, 2, 7, sampling
+    )
+    return header + b"".join(records)
+
+
+def table(payloads, port, habits=STANDARD):
+    decoded = decode(Datagrams.of(payloads, port), habits)
+    assert not decoded.summary.faults
+    return flows(decoded)
+
+
+def test_records_of_a_flow_are_summed():
+    sent = [
+        netflow5(netflow5_record(6, flags=0x02, times=(10, 20)), netflow5_record(17)),
+        netflow5(netflow5_record(6, flags=0x11, times=(30, 500)), sequence=2),
+    ]
+    rows = {row["protocolIdentifier"]: row for row in table(sent, 2055).to_dicts()}
+    tcp = rows[6]
+    assert (tcp["packets"], tcp["octets_l3"], tcp["octets_l2"]) == (10, 1000, None)
+    assert (tcp["records"], tcp["datagram"], tcp["offset"]) == (2, 1, 24)
+    assert tcp["tcpControlBits"] == 0x13
+    assert rows[17]["tcpControlBits"] is None
+    assert tcp["first_ns"] == 1_699_999_999_010_000_000
+    assert tcp["last_ns"] == 1_699_999_999_500_000_000
+    assert tcp["observation_domain"] == 2 << 8 | 7
+    assert rows[17]["offset"] == 72
+
+
+def test_octets_are_of_the_layer_that_the_exporter_counts():
+    (row,) = table([netflow5(netflow5_record())], 2055, OPEN_VSWITCH).to_dicts()
+    assert (row["octets_l2"], row["octets_l3"]) == (500, None)
+    (row,) = table([netflow5(netflow5_record())], 2055, Habits()).to_dicts()
+    assert (row["octets_l2"], row["octets_l3"]) == (None, 500)
+
+
+def test_the_header_of_netflow5_scales_once():
+    (row,) = table([netflow5(netflow5_record(), sampling=0x4000 | 64)], 2055).to_dicts()
+    assert (row["packets"], row["octets_l3"], row["samples"]) == (320, 32_000, 5)
+    assert row["sampling_rate"] == 64
+
+
+def test_uptime_wraps():
+    record = netflow5_record(times=(2**32 - 500, 100))
+    (row,) = table([netflow5(record, uptime=1000)], 2055).to_dicts()
+    assert row["last_ns"] - row["first_ns"] == 600_000_000
+
+
+def test_icmp_is_written_in_one_way():
+    as_port = netflow5(netflow5_record(1, ports=(9, 0x0800)))
+    elements = [(0, 8, 4), (0, 12, 4), (0, 4, 1), (0, 2, 8)]
+    head = struct.pack("!IIBQ", 1, 2, 1, 5)
+    separate = [*elements, (0, 176, 1), (0, 177, 1)]
+    together = [*elements, (0, 32, 2)]
+    for octets, port in (
+        (as_port, 2055),
+        (message((2, template(300, separate)), (300, head + b"\x08\x00")), 4739),
+        (message((2, template(300, together)), (300, head + b"\x08\x00")), 4739),
+    ):
+        (row,) = table([octets], port).to_dicts()
+        assert (row["sourceTransportPort"], row["destinationTransportPort"]) == (0, 0x0800)
+
+
+def test_an_unknown_summand_makes_an_unknown_sum():
+    key = [(0, 8, 4), (0, 12, 4), (0, 4, 1)]
+    with_octets = message(
+        (2, template(300, [*key, (0, 2, 8), (0, 1, 8)])),
+        (300, struct.pack("!IIBQQ", 1, 2, 17, 3, 300)),
+    )
+    without = message(
+        (2, template(301, [*key, (0, 2, 8)])), (301, struct.pack("!IIBQ", 1, 2, 17, 4))
+    )
+    (row,) = table([with_octets, without], 4739).to_dicts()
+    assert (row["packets"], row["octets_l3"], row["octets_l2"]) == (7, None, None)
+
+
+def test_records_without_a_key_make_no_flow():
+    octets = message((2, template(300, [(0, 2, 8)])), (300, bytes(8)))
+    assert table([octets], 4739).is_empty()
+    assert table([], 4739).is_empty()
+
+
+@pytest.mark.parametrize("port", [2055, 4739, 6343, 53])
+def test_no_octets_make_a_flow_of_nothing(port):
+    decoded = decode(Datagrams.of([b"", bytes(500)], port))
+    assert flows(decoded).is_empty()
+    assert decoded.summary.faults + sum(decoded.summary.unassigned_ports.values()) == 2
+
+
+# ── the wire ──
+
+
+def capture(tmp_path, frames):
+    with Writer(tmp_path / "x.pcap") as writer:
+        for number, frame in enumerate(frames):
+            writer.write(1_000 + number, frame)
+    return pcap.read(tmp_path / "x.pcap")
+
+
+def tcp(sequence, flags, data=b"", ports=(1234, 80)):
+    head = struct.pack("!HHIIBBHHH", *ports, sequence % 2**32, 0, 0x50, flags, 0, 0, 0)
+    return MACS + ipv4(6, head + data)
+
+
+def test_every_frame_is_in_one_flow(tmp_path):
+    found = wire_flows(capture(tmp_path, [*FRAMES.values(), b"short"]), "s1-eth1")
+    assert found["packets"].sum() == len(FRAMES)
+    assert found["octets_l2"].sum() == sum(len(frame) for frame in FRAMES.values())
+    assert found["observation_point"].unique().to_list() == ["s1-eth1"]
+    assert not found.filter((pl.col("ipVersion") == 0) & pl.col("octets_l3").is_not_null()).height
+    assert len({flow_key(row) for row in found.iter_rows(named=True)}) == len(found)
+
+
+@pytest.mark.parametrize("start", [7, 2**32 - 3])
+@pytest.mark.parametrize(
+    ("segments", "payload"),
+    [
+        ([(0, 2, b""), (1, 0x10, b"abc"), (4, 0x11, b"")], 3),
+        ([(0, 2, b""), (1, 0x10, b"abc"), (1, 0x10, b"abc"), (4, 0x11, b"")], 3),
+        ([(0, 2, b""), (1, 0x10, b"abc"), (4, 0x11, b"de")], 5),
+        ([(0, 2, b""), (0, 2, b""), (1, 0x11, b""), (1, 0x11, b"")], 0),
+        ([(0, 2, b""), (1, 0x10, b"abc")], None),
+        ([(1, 0x10, b"abc"), (4, 0x11, b"")], None),
+        ([(0, 2, b""), (1, 0x11, b""), (900, 2, b""), (901, 0x11, b"")], None),
+        ([(0, 2, b""), (1, 0x14, b"")], None),
+    ],
+)
+def test_payload_of_tcp(tmp_path, start, segments, payload):
+    frames = [tcp(start + at, flags, data) for at, flags, data in segments]
+    (row,) = wire_flows(capture(tmp_path, frames), "x").to_dicts()
+    assert row["payload_octets"] == payload
+    assert row["first_ns"] == 1_000
+    assert row["last_ns"] == 1_000 + len(frames) - 1
+
+
+def test_an_empty_capture_has_no_flows(tmp_path):
+    assert wire_flows(capture(tmp_path, []), "x").is_empty()
+    assert wire_flows(capture(tmp_path, [b""]), "x").is_empty()

@@ -1,0 +1,68 @@
+"""Accounting for sequence numbers."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.decode import OPEN_VSWITCH, STANDARD, Datagrams, decode
+from collector.decode.sequence import UNKNOWN, Account, account
+
+
+def judged(first, units):
+    return account(np.array(first, np.int64), np.array(units, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("first", "units", "expected"),
+    [
+        ([5], [1], Account(1, 0, 0, 0, 0)),
+        ([0, 1, 2], [1, 1, 1], Account(3, 0, 0, 0, 0)),
+        ([0, 30, 60], [30, 30, 5], Account(65, 0, 0, 0, 0)),
+        ([0, 3], [1, 1], Account(2, 2, 1, 0, 0)),
+        ([0, 2, 1, 3], [1, 1, 1, 1], Account(4, 0, 2, 1, 0)),
+        ([2**32 - 1, 0], [1, 1], Account(2, 0, 0, 0, 0)),
+        ([2**32 - 1, 1], [1, 1], Account(2, 1, 1, 0, 0)),
+        ([10**6, 0, 1], [1, 1, 1], Account(3, 0, 0, 0, 1)),
+        ([0, 9, 10], [UNKNOWN, 1, 1], Account(2, 0, 0, 0, 0)),
+        ([0, 0], [1, 1], Account(2, 0, 0, 1, 0)),
+    ],
+)
+def test_account(first, units, expected):
+    assert judged(first, units) == expected
+
+
+@given(st.lists(st.integers(1, 30), min_size=3, max_size=40), st.integers(0, 2**32 - 1), st.data())
+def test_what_is_taken_out_of_the_middle_is_missed(units, start, data):
+    numbers = [(start + sum(units[:index])) % 2**32 for index in range(len(units))]
+    missing = data.draw(st.sets(st.integers(1, len(units) - 2)))
+    kept = [index for index in range(len(units)) if index not in missing]
+    result = judged([numbers[index] for index in kept], [units[index] for index in kept])
+    assert result.lost == sum(units[index] for index in missing)
+    assert not result.reordered
+
+
+def netflow5(sequence, count, engine=1):
+    header = struct.pack("!HHIIIIBBH", 5, count, 1000, 1_700_000_000, 0, sequence, 0, engine, 0)
+    return header + bytes(48) * count
+
+
+def test_netflow5_counts_to_the_first_or_the_last_record():
+    first = Datagrams.of([netflow5(0, 3), netflow5(3, 1), netflow5(4, 30)], 2055)
+    last = Datagrams.of([netflow5(2, 3), netflow5(3, 1), netflow5(33, 30)], 2055)
+    for sent, habits in ((first, STANDARD), (last, OPEN_VSWITCH)):
+        (stream,) = decode(sent, habits).summary.streams
+        assert (stream.lost, stream.gaps, stream.units) == (0, 0, 34)
+    (stream,) = decode(last, STANDARD).summary.streams
+    assert stream.gaps
+
+
+def test_streams_are_kept_apart():
+    sent = [netflow5(0, 1, engine=1), netflow5(0, 1, engine=2), netflow5(1, 1, engine=1)]
+    streams = decode(Datagrams.of(sent, 2055)).summary.streams
+    assert [(stream.observation_domain, stream.lost) for stream in streams] == [(1, 0), (2, 0)]
+    assert decode(Datagrams.of(sent, 2055)).summary.lost == 0

@@ -1,0 +1,163 @@
+"""Every fault that a scenario file can have: where it is, what is said of it, what to do next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.scenario.load import ScenarioFaults, inspect_octets, load
+
+RIGHT = {
+    "title": "title: A test",
+    "topology": "topology: {linear: {switches: 2}}",
+    "exporters": "exporters: [netflow, sflow, ipfix]",
+    "traffic": "traffic:\n  - udp: {from: h1, to: h2}",
+}
+"""A scenario without faults, section by section; a case replaces some and adds some."""
+
+HERE = Path(__file__).parent
+CASES = yaml.safe_load((HERE / "faults.yaml").read_text(encoding="utf-8"))
+SYNTAX = yaml.safe_load((HERE / "syntax.yaml").read_text(encoding="utf-8"))
+
+
+def named(cases: list[dict[str, Any]]) -> list[Any]:
+    return [pytest.param(case, id=case["what"]) for case in cases]
+
+
+def faults_of(text: str | bytes) -> list[str]:
+    octets = text.encode() if isinstance(text, str) else text
+    return [str(fault).removeprefix("x.yaml:") for fault in inspect_octets(octets, "x.yaml").faults]
+
+
+@pytest.mark.parametrize("case", named(CASES))
+def test_what_is_said_of_a_fault(case: dict[str, Any]):
+    sections = (RIGHT | case["with"]).values()
+    assert faults_of("\n".join(filter(None, sections)) + "\n") == case["faults"].splitlines()
+    assert case["faults"]
+
+
+@pytest.mark.parametrize("case", named(SYNTAX))
+def test_what_is_said_of_text_that_is_no_yaml(case: dict[str, Any]):
+    assert faults_of(case["text"]) == [case["faults"].rstrip("\n")]
+
+
+def test_the_base_of_the_cases_has_no_faults():
+    assert faults_of("\n".join(RIGHT.values())) == []
+
+
+def test_no_message_is_in_the_schema_librarys_words():
+    told = " ".join(case["faults"] for case in CASES).lower()
+    for word in ("input", "field required", "permitted", "tuple", "dictionary", "pydantic"):
+        assert word not in told
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file():
+    text = """\
+titel: A test
+topology: {linear: {switches: 2}}
+exporters: [netflow, sflo]
+traffic:
+  - udp: {from: h1, to: h9, pakets: 3}
+  - parallel:
+      - udp: {from: h1, to: h2, payload_octets: 1500}
+      - pign: {from: h1, to: h2}
+expect:
+  - {flow: {from: h1, to: h2, protocol: udp}, at: s4, packets: 0755}
+"""
+    assert [line.split(";")[0] for line in faults_of(text)] == [
+        "1:1: unknown key 'titel'",
+        "3:22: unknown exporter 'sflo'",
+        "5:25: there is no host 'h9' in this topology",
+        "5:29: unknown key 'pakets' in udp",
+        "7:49: expected at most 1472, found the number 1500",
+        "8:9: unknown traffic kind 'pign'",
+        "10:51: there is no switch 's4' in this topology",
+        "10:64: '0755' is octal to some readers of YAML and not to others",
+    ]
+
+
+def test_paths_are_in_the_scenarios_own_words():
+    text = "\n".join(
+        (RIGHT | {"traffic": "traffic:\n  - udp: {from: h1, to: h2, pakets: 3}"}).values()
+    )
+    (fault,) = inspect_octets(text.encode(), "x.yaml").faults
+    assert fault.path == "traffic[0].udp.pakets"
+    assert (fault.line, fault.column) == (5, 29)
+    assert fault.hint == "did you mean 'datagrams'?"
+
+
+def test_a_place_that_an_alias_shows_twice_is_told_once():
+    text = "\n".join(RIGHT.values()).replace("- udp", "- &a\n    udp").replace("to: h2", "to: h3")
+    assert len(faults_of(f"{text}\n  - *a\n")) == 1
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_octets_that_are_not_utf8_are_placed():
+    assert faults_of("title: é".encode() + b"\nname: \xe9") == [
+        "2:7: the octet 0xe9 is not UTF-8 text; save the file as text, in the encoding UTF-8"
+    ]
+
+
+def test_a_byte_order_mark_is_no_fault():
+    assert faults_of("\ufeff" + "\n".join(RIGHT.values())) == []
+
+
+def test_a_large_file_is_refused():
+    (fault,) = inspect_octets(b" " * (2**20 + 1), "x.yaml").faults
+    assert str(fault).startswith("x.yaml: the file is larger than 1 MiB; ")
+
+
+def test_aliases_that_grow_are_refused():
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for name, before in zip("bcdefghij", "abcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
+    (fault,) = inspect_octets("\n".join(lines).encode(), "x.yaml").faults
+    assert "more than 20000 values" in fault.message
+    assert fault.line == 5
+
+
+def test_aliases_that_nest_are_refused():
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 40))]
+    (fault,) = inspect_octets("\n".join(lines).encode(), "x.yaml").faults
+    assert "nested more than 20 deep" in fault.message
+
+
+def test_text_that_nests_is_refused():
+    (fault,) = inspect_octets(b"[" * 100_000, "x.yaml").faults
+    assert str(fault) == "x.yaml:1:22: this is nested more than 20 deep; write it flatter"
+
+
+def test_characters_that_yaml_excludes_are_placed():
+    assert faults_of("a: é\0") == ["1:5: the character U+0000 may not be in YAML; delete it"]
+
+
+def test_many_values_are_refused():
+    (fault,) = inspect_octets(b"- a\n" * 30_000, "x.yaml").faults
+    assert "more than 20000 values" in fault.message
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ScenarioFaults) as caught:
+        load(tmp_path / "none.yaml")
+    (fault,) = caught.value.faults
+    assert str(fault).startswith(f"{tmp_path}/none.yaml: the file cannot be read: No such file")
+    assert str(caught.value) == str(fault)
+
+
+def test_a_folder_is_not_a_file(tmp_path):
+    with pytest.raises(ScenarioFaults, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+def test_a_files_name_is_printable_whatever_it_is(tmp_path):
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.yaml"))
+    path.write_bytes(b"x: 1")
+    with pytest.raises(ScenarioFaults) as caught:
+        load(path)
+    str(caught.value).encode("utf-8")
