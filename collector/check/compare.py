@@ -179,9 +179,10 @@ def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]
     key, plural = one.keys[0], f" of {len(one.keys)} flows" if len(one.keys) > 1 else ""
     for measure, region in one.measures.items():
         check = _measured(point, key, measure, region, seen)
-        truth = getattr(wire, _COUNTED_AS.get(measure, measure))
+        truth = None if measure == "records" else getattr(wire, _COUNTED_AS.get(measure, measure))
         if check.outcome is Outcome.FAIL:
-            told = ", which is what crossed the wire too" if truth == check.observed else ""
+            agrees = truth is not None and truth == check.observed
+            told = ", which is what crossed the wire too" if agrees else ""
             why = f"{one.label} wants {region}, there are {check.observed}{told}"
             check = replace(check, why=why)
         yield replace(check, measure=measure + plural)

@@ -105,21 +105,29 @@ def _outcome(row: Row) -> str:
 
 
 def complaints(verdict: Verdict) -> list[str]:
-    """Everything that did not pass, a line each: flow, exporter, measure, expected, observed."""
-    lines = [
-        f"[{_STYLE[Outcome.INVALID]}]{escape(one.link)}[/]: {escape(one.what)}"
-        for one in verdict.breaks
-    ]
-    for row in rows(verdict.checks):
-        for check in row.complaints:
-            style = _STYLE[check.outcome]
-            lines.append(
-                f"[{style}]{check.outcome}[/{style}] {escape(str(check.key))} at "
-                f"{check.observation_point}, {check.exporter}: {check.measure} expected "
-                f"{_expected(check)}, observed {check.observed}"
-                + (f" ({escape(check.why)})" if check.why else "")
-            )
-    return lines
+    """What was wrong, a line each.
+
+    Where the experiment broke, its broken links; the checks that say nothing because of that
+    are counted in the summary and listed in verdict.json.
+    """
+    if verdict.breaks:
+        style = _STYLE[verdict.outcome]
+        return [
+            f"[{style}]{verdict.outcome}[/{style}] {escape(one.link)}: {escape(one.what)}"
+            for one in verdict.breaks
+        ]
+    return [_complaint(check) for row in rows(verdict.checks) for check in row.complaints]
+
+
+def _complaint(check: Check) -> str:
+    """Flow, switch, exporter, measure, expected, observed, and why."""
+    style = _STYLE[check.outcome]
+    return (
+        f"[{style}]{check.outcome}[/{style}] {escape(str(check.key))} at "
+        f"{check.observation_point}, {check.exporter}: {check.measure} expected "
+        f"{_expected(check)}, observed {check.observed}"
+        + (f" ({escape(check.why)})" if check.why else "")
+    )
 
 
 def summary(ran: Ran) -> str:

@@ -17,6 +17,8 @@ from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 from mininet.topo import Topo
 
+from lab.run.openvswitch import TAG
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -42,7 +44,8 @@ class _Switch(OVSSwitch):
         self._datapath_type = datapath_type
 
     def bridgeOpts(self) -> str:  # noqa: N802 (Mininet's own)
-        return str(super().bridgeOpts()).replace("netdev", self._datapath_type)
+        options = str(super().bridgeOpts()).replace("netdev", self._datapath_type)
+        return f"{options} external_ids:{TAG}"  # in the transaction that makes the bridge
 
 
 class _Host(Host):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "/usr/share/openvswitch/vswitch.ovsschema"
 TAG: Final = "flowlab=run"
+"""The external id that every bridge of a run carries."""
+
 FLUSH_MS: Final = 3000
 """Past NetFlow's check (1 s), its active timeout as shortened for the flush (1 s), and sFlow's
 tick (1 s)."""
@@ -258,10 +260,6 @@ class SystemSwitch(OpenVSwitch):
         if taken:
             raise SwitchFailed(f"this machine has bridges called {', '.join(taken)} already")
         self._bridges = tuple(bridges)
-
-    def tag(self) -> None:
-        """Mark the run's bridges, once they are there, as ours."""
-        self.configure(("set", "Bridge", bridge, f"external_ids:{TAG}") for bridge in self._bridges)
 
     def stop(self) -> None:
         """Remove the run's bridges and their ports."""

@@ -103,13 +103,12 @@ class Session:
             self._folder / "exports.pcap",
             self._folder / "logs" / "receiver.log",
         )
+        _SCRATCH.mkdir(exist_ok=True)
         self.switch.start([bridge.name for bridge in self.bridges])
         self.network = Network(
             self.topology, self.switch.datapath_type, _SCRATCH, private=self.switch.private
         )
         self.network.start(ipv6=self.scenario.uses_ipv6)
-        if isinstance(self.switch, SystemSwitch):
-            self.switch.tag()
         self.switch.teach(self.network.stations())
         self._capture = self._start_capture()
         self.witnesses["receiver"] = self._receiver.ready()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
@@ -93,31 +94,35 @@ class Udp(Traffic):
     def send(self, ends: Ends, line: Line) -> dict[str, int]:
         """See `Traffic.send`."""
         target = (address(ends.destination, self.ip_version), self.port)
-        senders = [self._socket(ends.source, ends.source_port + n) for n in range(self.flows)]
-        for sender in senders:
-            sender.connect(target)
         count = self.flows * self.datagrams
         octets = 0
-        for number in paced(count, self.rate_pps, ends.window, line):
-            payload = number.to_bytes(8, "big").ljust(self.payload_octets, b"\0")
-            octets += senders[number % self.flows].send(payload[: self.payload_octets])
+        with ExitStack() as opened:
+            senders = [
+                opened.enter_context(self._socket(ends.source, ends.source_port + number))
+                for number in range(self.flows)
+            ]
+            for sender in senders:
+                sender.connect(target)
+            for number in paced(count, self.rate_pps, ends.window, line):
+                payload = number.to_bytes(8, "big").ljust(self.payload_octets, b"\0")
+                octets += senders[number % self.flows].send(payload[: self.payload_octets])
         return {"datagrams": count, "payload_octets": octets}
 
     def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
         """See `Traffic.receive`."""
-        receiver = self._socket(ends.destination, self.port)
-        receiver.settimeout(_AFTERMATH_S)
-        ready()
         wanted = self.flows * self.datagrams
         octets = 0
-        while line.arrived < wanted:
-            try:
-                octets += len(receiver.recv(65536))
-            except TimeoutError:
-                if line.sender_done:
-                    break
-                continue
-            line.arrived += 1
+        with self._socket(ends.destination, self.port) as receiver:
+            receiver.settimeout(_AFTERMATH_S)
+            ready()
+            while line.arrived < wanted:
+                try:
+                    octets += len(receiver.recv(65536))
+                except TimeoutError:
+                    if line.sender_done:
+                        break
+                    continue
+                line.arrived += 1
         return {"datagrams": line.arrived, "payload_octets": octets}
 
     def _socket(self, host: Host, port: int) -> socket.socket:

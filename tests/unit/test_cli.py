@@ -1,0 +1,72 @@
+"""The command line: exit codes and what is said when the user is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from lab.cli import main
+
+BAD = "title: x\ntopology: linear\nexporters: [netflow]\ntraffic:\n  - ping: {from: h1, too: h2}\n"
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--help"], 0, "Exit codes"),
+        (["--version"], 0, "flowlab, version"),
+        (["list"], 0, "one-udp-stream"),
+        (["show", "one-udp-stream"], 0, "What each exporter must report"),
+        (["show", "one-udp-strem"], 2, "one-udp-stream"),
+        (["lint"], 0, "no faults"),
+        (["run"], 2, "name the scenarios to run, or give --all"),
+        (["run", "--all", "one-ping"], 2, "name the scenarios to run, or give --all"),
+        (["run", "nosuch"], 2, "nosuch"),
+        (["check", "nosuch"], 2, "not a run folder"),
+        (["nosuch"], 2, "No such command"),
+    ],
+)
+def test_commands_answer_with_the_right_code(arguments, code, says):
+    result = invoke(*arguments)
+    assert result.exit_code == code
+    assert says in result.output
+
+
+def test_every_fault_of_a_file_is_told_with_its_place(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD)
+    result = invoke("lint", str(file))
+    assert result.exit_code == 2
+    assert f"{file}:5:22: unknown key 'too' in ping; did you mean 'to'?" in result.output
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help(command):
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"points": 1}', '{"scenario": "x", "points": [], "flows": [{}]}', "\xff{"],
+)
+def test_a_folder_that_is_no_run_is_the_users_mistake(tmp_path, content):
+    (tmp_path / "expected.json").write_text(content, encoding="latin-1")
+    result = invoke("check", str(tmp_path))
+    assert result.exit_code == 2
+    assert "expected.json" in result.output
+
+
+def test_a_run_that_left_nothing_but_its_expectation_has_no_verdict(tmp_path):
+    empty = {"scenario": "x", "points": [], "flows": [], "explicit": [], "tolerances": {}}
+    (tmp_path / "expected.json").write_text(json.dumps(empty))
+    result = invoke("check", str(tmp_path))
+    assert result.exit_code == 3
+    assert "INVALID" in result.output

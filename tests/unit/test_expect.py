@@ -1,0 +1,62 @@
+"""From scenario to expectation, on paper."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.check import Expected, Region
+from lab.expect import expected
+from lab.scenario.model import Scenario
+
+UDP = {"udp": {"from": "h1", "to": "h4", "datagrams": 10, "payload_octets": 100}}
+
+
+def scenario(**changes):
+    plain = {
+        "name": "case",
+        "title": "A case",
+        "topology": {"tree": {"depth": 2, "fanout": 2}},
+        "exporters": ["netflow", "sflow", "ipfix"],
+        "traffic": [UDP],
+    }
+    return Scenario.model_validate({**plain, **changes})
+
+
+def test_a_flow_is_expected_at_the_switches_on_its_path_with_octets_of_both_layers():
+    (flow,) = expected(scenario()).flows
+    assert flow.path == ("s2", "s1", "s3")
+    assert (flow.packets, flow.octets_l3, flow.octets_l2) == (10, 1280, 1420)
+
+
+def test_every_exporter_at_every_switch_is_a_point_with_an_identity_of_its_own():
+    points = expected(scenario()).points
+    assert len(points) == 9
+    assert len({(p.protocol, p.observation_domain, p.agent) for p in points}) == 9
+
+
+def test_what_is_expected_survives_its_json():
+    whole = expected(scenario(expect=[explicit(packets=10)], tolerances={"packets": "1%"}))
+    assert Expected.from_json(whole.to_json()) == whole
+
+
+def explicit(**measures):
+    return {"flow": {"from": "h1", "to": "h4", "protocol": "udp"}, **measures}
+
+
+@pytest.mark.parametrize(
+    ("measures", "exporters"),
+    [
+        ({"packets": 10}, ("netflow", "sflow", "ipfix")),
+        ({"octets_l3": 1280}, ("sflow", "ipfix")),
+        ({"octets_l2": 1420, "exporter": "ipfix"}, ("ipfix",)),
+    ],
+)
+def test_an_expectation_is_asked_only_of_those_that_can_meet_it(measures, exporters):
+    (one,) = expected(scenario(expect=[explicit(**measures)])).explicit
+    assert one.exporters == exporters
+    assert one.points == ("s2", "s1", "s3")
+
+
+def test_bounds_become_regions():
+    (one,) = expected(scenario(expect=[explicit(packets={"at_least": 2})])).explicit
+    assert one.measures == {"packets": Region(2, None)}

@@ -1,0 +1,60 @@
+"""The exporters' commands, as ovs-vsctl takes them, and what they observe."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporters import EXPORTERS, Bridge, Identity
+
+S1 = Bridge("s1", 1)
+S300 = Bridge("s300", 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("netflow", {}, ["engine_type=0", "engine_id=1", "active_timeout=60"]),
+        ("netflow", {"active_timeout_s": 1}, ["active_timeout=1"]),
+        ("netflow", {"add_id_to_interface": True}, ["add_id_to_interface=true"]),
+        ("sflow", {}, ["sampling=1", "polling=0", "header=128", 'agent="10.255.0.1"']),
+        ("sflow", {"sampling": 64, "polling_s": 5}, ["sampling=64", "polling=5"]),
+        ("ipfix", {}, ["obs_domain_id=1", "obs_point_id=1", "cache_active_timeout=60"]),
+        ("ipfix", {"obs_point_id": 7, "sampling": 9}, ["obs_point_id=7", "sampling=9"]),
+        ("ipfix", {"enable_tunnel_sampling": False}, ["enable-tunnel-sampling=false"]),
+    ],
+)
+def test_settings_reach_the_database(name, settings, words):
+    command = " ".join(EXPORTERS[name](**settings).switch_on(S1, "127.0.0.1:9"))
+    assert 'targets="127.0.0.1:9"' in command
+    assert f"set Bridge s1 {name}=@{name}-s1" in command
+    for word in words:
+        assert word in command
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [
+        ("netflow", Identity(observation_domain=300)),
+        ("ipfix", Identity(observation_domain=300)),
+        ("sflow", Identity(agent="10.255.1.44")),
+    ],
+)
+def test_every_switch_can_be_told_from_the_others(name, identity):
+    assert EXPORTERS[name]().identity(S300) == identity
+
+
+def test_netflows_engine_is_the_switchs_number_in_two_octets():
+    command = EXPORTERS["netflow"]().switch_on(S300, "127.0.0.1:9")
+    assert {"engine_type=1", "engine_id=44"} <= set(command)
+
+
+def test_only_what_loses_nothing_is_switched_off_by_the_flush():
+    assert EXPORTERS["ipfix"]().flush(S1) == ("clear", "Bridge", "s1", "ipfix")
+    assert EXPORTERS["netflow"]().flush(S1) == EXPORTERS["sflow"]().flush(S1) == ()
+    assert EXPORTERS["netflow"]().expire(S1) == ("set", "NetFlow", "s1", "active_timeout=1")
+
+
+def test_what_they_observe_follows_their_settings():
+    assert EXPORTERS["sflow"](sampling=10).observes().sampling == 10
+    assert "ipv6" in EXPORTERS["netflow"]().observes().not_seen
+    assert EXPORTERS["ipfix"]().observes().flow_direction == 0
