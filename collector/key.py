@@ -6,12 +6,29 @@ that `flowlab show` can use it.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ICMP: Final = 1
 TCP: Final = 6
 UDP: Final = 17
 ICMPV6: Final = 58
+
+TCP_FLAGS: Final[Mapping[str, int]] = {
+    name: 1 << bit
+    for bit, name in enumerate(("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"))
+}
+"""tcpControlBits by name (RFC 9293, section 3.1)."""
+
+_FLAGS_IN_USE: Final = ("SYN", "ACK", "PSH", "URG", "ECE", "CWR", "FIN", "RST")
+
+
+def flags_text(bits: int) -> str:
+    """TcpControlBits as ``SYN|ACK|FIN``, in the order in which a connection shows them."""
+    return "|".join(name for name in _FLAGS_IN_USE if bits & TCP_FLAGS[name]) or "none"
+
 
 _NAMES: Final = {ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmp6"}
 _ICMP_ELEMENT: Final = {4: "icmpTypeCodeIPv4", 6: "icmpTypeCodeIPv6"}

@@ -50,15 +50,19 @@ class Observes:
         measures: the measures of a flow that it reports exactly (or, sampling, estimates).
         sampling: one packet in so many is looked at; 1 means each one.
         not_seen: why a packet of some kind is not reported, by kind: ``ipv4``, ``ipv6``,
-            ``non_ip``. A kind that is not here is seen.
+            ``non_ip``, ``udp/<destination port>``. A kind that is not here is seen.
         flow_direction: the value of flowDirection (61) that selects one record per packet;
             None where the exporter reports a packet once.
+        on_switch_clock: whether its times follow the switch's clock, which a flush moves.
+        tells_egress: whether it reports a packet again where it goes out.
     """
 
     measures: tuple[str, ...]
     sampling: int = 1
     not_seen: dict[str, str] = field(default_factory=dict)
     flow_direction: int | None = None
+    on_switch_clock: bool = False
+    tells_egress: bool = False
 
 
 class Exporter(BaseModel, ABC):
@@ -82,10 +86,6 @@ class Exporter(BaseModel, ABC):
     def flush(self, bridge: Bridge) -> Command:  # noqa: ARG002
         """Send what is still held back, where switching off is what sends it."""
         return ()
-
-    @abstractmethod
-    def switch_off(self, bridge: Bridge) -> Command:
-        """Stop exporting. What is still held back is lost."""
 
     @abstractmethod
     def identity(self, bridge: Bridge) -> Identity:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from exporters.base import Bridge, Command, Exporter, Identity, Observes
 
+BFD_PORTS = (3784, 3785)
 INGRESS = 0
 """flowDirection (61) of the records that count a packet where it came in."""
 
@@ -73,10 +74,6 @@ class Ipfix(Exporter):
         """Switching it off sends every record that it keeps, before ovs-vsctl returns."""
         return ("clear", "Bridge", bridge.name, "ipfix")
 
-    def switch_off(self, bridge: Bridge) -> Command:
-        """See `Exporter.switch_off`."""
-        return ("clear", "Bridge", bridge.name, "ipfix")
-
     def identity(self, bridge: Bridge) -> Identity:
         """See `Exporter.identity`."""
         return Identity(observation_domain=bridge.number)
@@ -86,5 +83,10 @@ class Ipfix(Exporter):
         return Observes(
             measures=("packets", "octets_l2", "octets_l3", "times"),
             sampling=self.sampling,
+            not_seen={
+                f"udp/{port}": "Open vSwitch takes this port for BFD and leaves it out of IPFIX"
+                for port in BFD_PORTS
+            },
             flow_direction=INGRESS,
+            tells_egress=True,
         )

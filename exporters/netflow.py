@@ -59,10 +59,6 @@ class NetFlow(Exporter):
         """
         return ("set", "NetFlow", bridge.name, "active_timeout=1")
 
-    def switch_off(self, bridge: Bridge) -> Command:
-        """See `Exporter.switch_off`."""
-        return ("clear", "Bridge", bridge.name, "netflow")
-
     def identity(self, bridge: Bridge) -> Identity:
         """See `Exporter.identity`."""
         return Identity(observation_domain=bridge.number)
@@ -79,4 +75,5 @@ class NetFlow(Exporter):
                 "ipv6": "NetFlow v5 has no room for IPv6 addresses",
                 "non_ip": "NetFlow v5 reports IPv4 only",
             },
+            on_switch_clock=True,
         )

@@ -54,10 +54,6 @@ class SFlow(Exporter):
             f"sflow={row}",
         )
 
-    def switch_off(self, bridge: Bridge) -> Command:
-        """See `Exporter.switch_off`."""
-        return ("clear", "Bridge", bridge.name, "sflow")
-
     def identity(self, bridge: Bridge) -> Identity:
         """An agent address for each bridge: sub-agent ids follow the order of bridges."""
         return Identity(agent=f"10.255.{bridge.number >> 8}.{bridge.number & 255}")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.cli import main
+from lab.cli import entry
 
-main()
+entry()

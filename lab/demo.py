@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lab import runner
 from lab.report import terminal
+from topologies.picture import draw
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def run(scenario: Scenario, runs: Path, way: Way) -> Ran:
     """Run the scenario, say what happens, show the verdict and what to do next."""
     console = terminal.console()
     console.print(f"[bold]{scenario.title}[/bold]\n")
-    console.print(scenario.build_topology().picture(), markup=False)
+    console.print(draw(scenario.build_topology()), markup=False)
 
     def watch(event: dict[str, Any]) -> None:
         if event["event"] == "stage":

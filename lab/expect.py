@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporters import Exporter
-    from lab.scenario.model import Scenario
+    from lab.scenario.model import Expectation, Scenario
     from lab.traffic import PlannedFlow
     from topologies import Topology
 
@@ -26,13 +26,16 @@ ETHERNET_HEADER_OCTETS: Final = 14
 def expected(scenario: Scenario) -> Expected:
     """All that a run of a scenario is judged by."""
     topology = scenario.build_topology()
-    planned = flows(plan(scenario.traffic, topology))
+    stages = plan(scenario.traffic, topology)
+    steps = [step for stage in stages for step in stage]
+    planned = flows(stages)
     return Expected(
         scenario=scenario.name,
         points=tuple(_points(scenario.exporters, topology)),
         flows=tuple(_flow(flow, topology) for flow in planned),
         explicit=tuple(_explicit(scenario, planned, topology)),
         tolerances=scenario.tolerances.by_measure(),
+        programs=tuple(f"{step.label} {role}" for step in steps for role in step.traffic.roles),
     )
 
 
@@ -52,6 +55,8 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
                 measures=observes.measures,
                 sampling=observes.sampling,
                 not_seen=observes.not_seen,
+                on_switch_clock=observes.on_switch_clock,
+                tells_egress=observes.tells_egress and observes.sampling == 1,
             )
 
 
@@ -72,19 +77,30 @@ def _flow(flow: PlannedFlow, topology: Topology) -> ExpectedFlow:
 def _explicit(
     scenario: Scenario, planned: Iterable[PlannedFlow], topology: Topology
 ) -> Iterable[Explicit]:
+    """The author's expectations, measure by measure, since not every exporter has every one."""
     for number, written in enumerate(scenario.expect, 1):
-        pattern = written.flow
-        meant = [flow for flow in planned if pattern.fits(flow)]
-        path = topology.path(pattern.source, pattern.destination)
-        able = tuple(
-            exporter.name
-            for exporter in scenario.exporters
-            if cannot_report(exporter, written) is None
-        )
-        yield Explicit(
-            label=f"expectation {number}",
-            keys=tuple(flow.key for flow in meant),
-            exporters=written.exporter or able,
-            points=written.at or tuple(hop.switch for hop in path),
-            measures=written.measures,
-        )
+        path = topology.path(written.flow.source, written.flow.destination)
+        for measure, region in written.measures.items():
+            only = written.only(measure)
+            reasons = {
+                exporter.name: _why_not_asked(exporter, only) for exporter in scenario.exporters
+            }
+            able = tuple(name for name, reason in reasons.items() if reason is None)
+            yield Explicit(
+                label=f"expectation {number}",
+                keys=tuple(flow.key for flow in planned if written.flow.fits(flow)),
+                exporters=written.exporter or able,
+                points=written.at or tuple(hop.switch for hop in path),
+                measures={measure: region},
+                not_asked={}
+                if written.exporter
+                else {name: reason for name, reason in reasons.items() if reason is not None},
+            )
+
+
+def _why_not_asked(exporter: Exporter, expectation: Expectation) -> str | None:
+    """Why an expectation that names no exporter does not hold for this one; None if it does."""
+    sampling = exporter.observes().sampling
+    if sampling > 1:
+        return f"it samples 1 in {sampling}"
+    return cannot_report(exporter, expectation)

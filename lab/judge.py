@@ -7,6 +7,7 @@ Mininet, nor Open vSwitch, so a run can be judged again anywhere.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ import polars as pl
 
 from collector import pcap
 from collector.check import Counted, Evidence, Expected, judge, together
+from collector.check.witnesses import Witnesses
 from collector.decode import OPEN_VSWITCH, decode
 from collector.flows import flow_json, flow_key, flows, wire_flows
 from collector.key import FlowKey
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from collector.fault import Fault
 
 EXPORTS: Final = "exports.pcap"
+EGRESS: Final = 1
+"""flowDirection (61) of a packet where it goes out."""
 
 
 class NotARun(Exception):
@@ -41,21 +45,22 @@ def judge_folder(folder: Path) -> Verdict:
     """
     expected = _read_expected(folder)
     recorded = _decode(folder)
-    observed, strays = _attribute(recorded.rows, expected.points)
+    observed, egress, strays = _attribute(recorded.rows, expected.points)
     wire, wire_problems = _wire(folder)
     evidence = Evidence(
         wire=wire,
         observed=observed,
+        egress=egress,
         strays=strays,
         decoding=recorded.problems,
         recorded_datagrams=recorded.datagrams,
         notes=recorded.notes,
         wire_problems=wire_problems,
-        witnesses=_read_json(folder / "witnesses.json") if _ran(folder) else {},
+        witnesses=_read_witnesses(folder),
     )
     verdict = judge(expected, evidence)
-    _write_json(folder / "observed.json", recorded.rows)
-    _write_json(folder / "verdict.json", verdict.to_json())
+    write_json(folder / "observed.json", recorded.rows)
+    write_json(folder / "verdict.json", verdict.to_json())
     return verdict
 
 
@@ -153,36 +158,62 @@ def _counted(row: Mapping[str, Any]) -> Counted:
     )
 
 
+_Observed = dict[tuple[str, str, FlowKey], Counted]
+
+
 def _attribute(
     rows: Iterable[Mapping[str, Any]], points: Iterable[Point]
-) -> tuple[dict[tuple[str, str, FlowKey], Counted], tuple[str, ...]]:
-    """Give each row to the exporter and switch that sent it; rows of nobody are strays."""
+) -> tuple[_Observed, _Observed, tuple[str, ...]]:
+    """Give each row to the exporter and switch that sent it; rows of nobody are strays.
+
+    Returns:
+        What was observed, the same again for packets going out where that is told, and strays.
+    """
     owners = {(point.protocol, point.observation_domain, point.agent): point for point in points}
-    observed: dict[tuple[str, str, FlowKey], Counted] = {}
-    strays: dict[str, int] = {}
+    observed: _Observed = {}
+    egress: _Observed = {}
+    strays: Counter[str] = Counter()
     for row in rows:
         point = owners.get((row["protocol"], row["observation_domain"], row["agent"]))
+        direction, records = row["flowDirection"], row["records"]
         if point is None:
-            name = row["agent"] or f"observation domain {row['observation_domain']}"
-            stray = f"{row['protocol']} records of {name}, which is no switch of this scenario"
-            strays[stray] = strays.get(stray, 0) + row["records"]
+            who = row["agent"] or f"observation domain {row['observation_domain']}"
+            strays[f"{row['protocol']} of {who}, which is no switch of this scenario"] += records
             continue
-        if point.flow_direction not in (None, row["flowDirection"]):
+        if point.flow_direction is None or direction == point.flow_direction:
+            counted = observed
+        elif direction == EGRESS:
+            counted = egress
+        else:
+            where = f"{row['protocol']} of {point.observation_point}"
+            strays[f"{where} with flowDirection {direction}"] += records
             continue
         place = point.exporter, point.observation_point, FlowKey.from_json(row["flow"])
-        observed[place] = together(observed.get(place), _counted(row))
-    return observed, tuple(f"{count} {stray}" for stray, count in strays.items())
-
-
-def _ran(folder: Path) -> bool:
-    return (folder / "witnesses.json").exists()
+        counted[place] = together(counted.get(place), _counted(row))
+    return observed, egress, tuple(f"{count} records by {who}" for who, count in strays.items())
 
 
 def _read_expected(folder: Path) -> Expected:
+    path = folder / "expected.json"
     try:
-        return Expected.from_json(_read_json(folder / "expected.json"))
-    except (KeyError, TypeError, AttributeError) as odd:
-        raise NotARun(f"{folder / 'expected.json'} is not what a run writes ({odd!r})") from odd
+        return Expected.from_json(_read_json(path))
+    except (KeyError, TypeError, AttributeError, ValueError) as odd:
+        raise NotARun(f"{path} is not what a run writes: {_first_line(odd)}") from odd
+
+
+def _read_witnesses(folder: Path) -> Witnesses:
+    """What the run's witnesses said; nothing if it was killed before it could write that down."""
+    path = folder / "witnesses.json"
+    if not path.exists():
+        return Witnesses()
+    try:
+        return Witnesses.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as odd:
+        raise NotARun(f"{path} is not what a run writes: {_first_line(odd)}") from odd
+
+
+def _first_line(odd: Exception) -> str:
+    return " ".join(str(odd).split())[:200] or type(odd).__name__
 
 
 def _read_json(path: Path) -> Any:
@@ -193,9 +224,12 @@ def _read_json(path: Path) -> Any:
             f"{path.parent} is not a run folder: {path.name} is missing; "
             "give one of runs/<scenario>/<time>, or runs/<scenario>/latest"
         ) from None
-    except (OSError, ValueError) as odd:
+    except (OSError, ValueError, RecursionError) as odd:
         raise NotARun(f"{path} cannot be read: {odd}") from odd
 
 
-def _write_json(path: Path, data: object) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+def write_json(path: Path, data: object) -> None:
+    """Write a file of a run folder, whole or not at all."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+    fresh.replace(path)

@@ -79,10 +79,12 @@ def _looked_for(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _network(topology: Topology) -> Iterator[str]:
+    from topologies.picture import draw
+
     parameters = ", ".join(f"{name} {value}" for name, value in topology.parameters.items())
     yield f"{topology.kind}: {parameters}"
     yield ""
-    yield from topology.picture().splitlines()
+    yield from draw(topology).splitlines()
     yield ""
     shown = topology.hosts[:MOST_HOSTS]
     yield from _columns([(host.name, str(host.ipv4), str(host.ipv6), host.mac) for host in shown])
@@ -116,7 +118,7 @@ def _traffic(scenario: Scenario) -> Iterator[str]:
 
 def expectation_text(expectation: Expectation) -> str:
     """One expectation in a line."""
-    from lab.scenario.model import flags_text
+    from collector.key import flags_text
 
     flow = expectation.flow
     ports = [

@@ -196,12 +196,6 @@ class Topology:
         for link in self.links:
             topo.addLink(link.a.node, link.b.node, port1=link.a.number, port2=link.b.number)
 
-    def picture(self) -> str:
-        """A drawing in text, at most 100 columns wide where the shape allows it."""
-        from topologies.picture import draw
-
-        return draw(self)
-
     @cached_property
     def _hosts(self) -> Mapping[str, Host]:
         return {host.name: host for host in self.hosts}

@@ -6,14 +6,15 @@ own is examined here. Where one is broken the run cannot judge the exporter: INV
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Break
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from collector.check.model import Counted, Evidence, Expected, ExpectedFlow
+    from collector.check.witnesses import Datagrams, Witnesses
     from collector.key import FlowKey
 
 DECLARED_SENT: Final = "declared → sent"
@@ -26,31 +27,35 @@ RECEIVED_DECODED: Final = "received → decoded"
 def breaks(expected: Expected, evidence: Evidence) -> tuple[Break, ...]:
     """All links that did not hold, in the order of the chain."""
     witnesses = evidence.witnesses
-    if "failed" in witnesses:
-        return (Break("the lab itself", str(witnesses["failed"])),)
+    if witnesses.failed is not None:
+        return (Break("the lab itself", witnesses.failed),)
     return tuple(
-        [Break(DECLARED_SENT, what) for what in _programs(witnesses.get("programs"))]
+        [Break(DECLARED_SENT, what) for what in _programs(expected, witnesses)]
         + [Break(SENT_WIRE, what) for what in _wire(expected, evidence)]
-        + [Break(WIRE_SWITCH, what) for what in _switches(evidence)]
-        + [Break(EXPORTED_RECEIVED, what) for what in _datagrams(witnesses.get("datagrams"))]
+        + [Break(WIRE_SWITCH, what) for what in _switches(expected, evidence)]
+        + [Break(EXPORTED_RECEIVED, what) for what in _datagrams(witnesses.datagrams)]
         + [Break(RECEIVED_DECODED, what) for what in _decoding(evidence)]
     )
 
 
-def _programs(reports: list[dict[str, Any]] | None) -> Iterator[str]:
-    """Did the traffic programs do what was declared?"""
-    if reports is None:
+def _programs(expected: Expected, witnesses: Witnesses) -> Iterator[str]:
+    """Did the traffic programs do what was declared, all of them?"""
+    if witnesses.programs is None or witnesses.traffic_finished_ns is None:
         yield "the run ended before its traffic did"
         return
-    for report in reports:
-        role = f"{_ROLES[report['role']]} {report['host']}"
-        who = f"{report['step']}: the {report['kind']} program that {role}"
-        if report["error"]:
-            yield f"{who} {_said(report['error'])}"
-        for name, declared in report["declared"].items():
-            counted = report["counted"].get(name)
-            if counted is not None and counted != declared:
-                yield f"{who} counted {counted} {name.replace('_', ' ')}, declared were {declared}"
+    reported = {f"{report.step} {report.role}" for report in witnesses.programs}
+    for missing in (program for program in expected.programs if program not in reported):
+        yield f"no program reported of {missing}"
+    for report in witnesses.programs:
+        who = f"{report.step}: the {report.kind} program that {_ROLES[report.role]} {report.host}"
+        if report.error is not None:
+            yield f"{who} {_said(report.error)}"
+            continue
+        for name, declared in report.declared.items():
+            counted = report.counted.get(name)
+            if counted != declared:
+                found = "no" if counted is None else counted
+                yield f"{who} counted {found} {name.replace('_', ' ')}, declared were {declared}"
 
 
 _ROLES: Final = {"send": "sends from", "receive": "receives on"}
@@ -63,9 +68,11 @@ def _said(error: str) -> str:
 def _wire(expected: Expected, evidence: Evidence) -> Iterator[str]:
     """Did exactly the declared packets enter the switches on their way?"""
     yield from evidence.wire_problems
-    lost = evidence.witnesses.get("wire", {}).get("lost", 0)
-    if lost:
-        yield f"the capture at the switch ports lost {lost} packets: it is no witness"
+    captured = evidence.witnesses.wire
+    if captured is None:
+        yield "the capture at the switch ports did not say whether it lost packets"
+    elif captured.lost:
+        yield f"the capture at the switch ports lost {captured.lost} packets: it is no witness"
     planned = {(switch, flow.key): flow for flow in expected.flows for switch in flow.path}
     for (switch, key), flow in planned.items():
         yield from _flow_on_wire(switch, key, flow, evidence.wire.get((switch, key)))
@@ -88,47 +95,56 @@ def _flow_on_wire(
             yield f"{switch}: {found} {name} of {key} came in, declared were {declared}"
 
 
-def _switches(evidence: Evidence) -> Iterator[str]:
+def _switches(expected: Expected, evidence: Evidence) -> Iterator[str]:
     """Did each switch handle exactly what came in at its ports?"""
-    switches: Mapping[str, Mapping[str, int]] = evidence.witnesses.get("switches", {})
-    for switch, counters in switches.items():
+    counters = evidence.witnesses.switches or {}
+    for switch in dict.fromkeys(point.observation_point for point in expected.points):
         flows = [seen for (at, _), seen in evidence.wire.items() if at == switch]
         packets = sum(seen.packets for seen in flows)
         octets = sum(seen.octets_l2 or 0 for seen in flows)
-        if (packets, octets) != (counters["packets"], counters["octets_l2"]):
+        told = counters.get(switch)
+        if told is None:
+            yield f"{switch} did not say what it handled"
+        elif (packets, octets) != (told.packets, told.octets_l2):
             yield (
                 f"{switch}: {packets} packets ({octets} octets) came in at its ports, it "
-                f"handled {counters['packets']} ({counters['octets_l2']} octets)"
+                f"handled {told.packets} ({told.octets_l2} octets)"
             )
 
 
-def _datagrams(counts: Mapping[str, Any] | None) -> Iterator[str]:
+def _datagrams(counts: Datagrams | None) -> Iterator[str]:
     """Did every export datagram reach the collector?"""
     if counts is None:
         yield "the run ended before its export datagrams were counted"
         return
-    if counts["error"]:
-        yield counts["error"]
+    if counts.error is not None or counts.received is None:
+        yield counts.error or "the collector did not say what it received"
         return
-    sent, received = counts["sent"], counts["received"]
-    came, dropped = sum(received["datagrams"].values()), sum(received["kernel_drops"].values())
+    received = counts.received
+    came = sum(received.datagrams.values())
+    dropped = sum(drops or 0 for drops in received.kernel_drops.values())
     if dropped:
         yield f"{dropped} export datagrams found the collector's receive buffer full"
-    if received["truncated"]:
-        yield f"{received['truncated']} export datagrams were cut on receiving"
-    missing = 0 if sent is None else sent["OutDatagrams"] - came - dropped
-    if missing:
+    if received.truncated:
+        yield f"{received.truncated} export datagrams were cut on receiving"
+    if counts.sent is None:
+        return
+    refused = counts.sent.get("SndbufErrors", 0)
+    if refused:
+        yield f"{refused} export datagrams did not fit into the switch's send buffer"
+    sent = counts.sent.get("OutDatagrams", 0)
+    if sent != came + dropped:
         yield (
-            f"of {sent['OutDatagrams']} export datagrams that the switch sent, {came} reached "
-            f"the collector: {missing} were lost on the way"
+            f"of {sent} export datagrams that the switch sent, {came} reached the collector: "
+            f"{sent - came - dropped} were lost on the way"
         )
 
 
 def _decoding(evidence: Evidence) -> Iterator[str]:
     """Is everything that was received there, and understood?"""
-    received = (evidence.witnesses.get("datagrams") or {}).get("received")
-    if received is not None:
-        came = sum(received["datagrams"].values())
+    datagrams = evidence.witnesses.datagrams
+    if datagrams is not None and datagrams.received is not None:
+        came = sum(datagrams.received.datagrams.values())
         if came != evidence.recorded_datagrams:
             yield (
                 f"{came} export datagrams were received, {evidence.recorded_datagrams} are in "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Check, Counted, Outcome, together
 from collector.check.tolerance import Region, Tolerance, sampled
-from collector.key import TCP
+from collector.key import TCP, flags_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from collector.key import FlowKey
 
 EXACT: Final = Tolerance()
-CLOCK_SLACK_NS: Final = 5_000_000
-"""Exporters have clocks of a millisecond, rounded twice on the way to a time of day."""
+SLACK_NS: Final = 500_000_000
+"""How far a time may be from the wire's. Exporters agree with it to a few milliseconds; on a busy
+machine a switch may look at a packet that much later than it came."""
+
+NOTHING: Final = Counted(0, 0, 0)
 
 _COUNTED_AS: Final = {"tcpControlBits": "tcp_control_bits"}
 _TOLERANCE_OF: Final = {"packets": "packets", "octets_l2": "octets", "octets_l3": "octets"}
-_FLAGS: Final = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
+_EGRESS: Final = {"packets": "egress packets", "octets_l2": "egress octets_l2"}
 
 
 def checks(expected: Expected, evidence: Evidence) -> tuple[Check, ...]:
@@ -31,11 +34,6 @@ def checks(expected: Expected, evidence: Evidence) -> tuple[Check, ...]:
         *_unexpected(expected, evidence),
         *_explicit(expected, evidence),
     )
-
-
-def flag_names(bits: int) -> str:
-    """TCP flags as people write them (RFC 9293, section 3.1)."""
-    return "|".join(name for bit, name in enumerate(_FLAGS) if bits >> bit & 1) or "none"
 
 
 def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
@@ -52,7 +50,7 @@ def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
             if blind:
                 yield _check(point, flow.key, "packets", None, None, Outcome.SKIPPED, blind)
             elif point.sampling > 1:
-                yield _sampled(point, flow, evidence, sampling_checks)
+                yield from _sampled(point, flow, evidence, sampling_checks)
             else:
                 yield from _exact(point, flow, expected, evidence)
 
@@ -68,16 +66,30 @@ def _exact(
         yield _check(point, flow.key, "packets", number, 0, Outcome.FAIL, why)
         return
     for measure in point.measures:
-        field = _COUNTED_AS.get(measure, measure)
         if measure == "times":
-            yield _times(point, flow.key, seen, evidence)
-            continue
-        if measure == "tcpControlBits" and flow.key.protocol != TCP:
-            continue
-        declared = getattr(flow, field, None)
-        wanted = getattr(wire, field) if declared is None else declared
-        tolerance = expected.tolerances.get(_TOLERANCE_OF.get(measure, ""), EXACT)
-        yield _measured(point, flow.key, measure, tolerance.around(wanted or 0), seen)
+            yield _times(point, flow.key, seen, wire, evidence.witnesses.clock_moved_ms or 0)
+        elif measure != "tcpControlBits" or flow.key.protocol == TCP:
+            yield _counted(point, flow, measure, expected, seen, wire)
+    if point.tells_egress:
+        out = evidence.egress.get((point.exporter, point.observation_point, flow.key), NOTHING)
+        for measure, egress in _EGRESS.items():
+            check = _counted(point, flow, measure, expected, out, wire)
+            yield replace(check, measure=egress)
+
+
+def _counted(
+    point: Point, flow: ExpectedFlow, measure: str, expected: Expected, seen: Counted, wire: Counted
+) -> Check:
+    """A count against what was declared or, where only the wire can tell, against the wire."""
+    field = _COUNTED_AS.get(measure, measure)
+    declared = getattr(flow, field, None)
+    wanted = getattr(wire, field) if declared is None else declared
+    if wanted is None:
+        why = f"the wire does not tell how many {measure} are right"
+        observed = getattr(seen, field)
+        return _check(point, flow.key, measure, None, observed, Outcome.INVALID, why)
+    tolerance = expected.tolerances.get(_TOLERANCE_OF.get(measure, ""), EXACT)
+    return _measured(point, flow.key, measure, tolerance.around(wanted), seen)
 
 
 def _measured(point: Point, key: FlowKey, measure: str, region: Region, seen: Counted) -> Check:
@@ -89,48 +101,38 @@ def _measured(point: Point, key: FlowKey, measure: str, region: Region, seen: Co
         return _check(point, key, measure, region.to_json(), value, Outcome.PASS)
     where = f"; first told in datagram {seen.datagram}" if seen.datagram else ""
     if measure == "tcpControlBits":
-        why = f"flags {flag_names(value)} instead of {flag_names(int(region.low or 0))}{where}"
+        why = f"flags {flags_text(value)} instead of {flags_text(int(region.low or 0))}{where}"
     else:
         why = f"{seen.records} records add up to {value}, not to {region}{where}"
     return _check(point, key, measure, region.to_json(), value, Outcome.FAIL, why)
 
 
-def _times(point: Point, key: FlowKey, seen: Counted, evidence: Evidence) -> Check:
-    """First and last packet within the traffic, by the exporter's own clock.
+def _times(point: Point, key: FlowKey, seen: Counted, wire: Counted, moved_ms: int) -> Check:
+    """First and last packet as on the wire, by the exporter's own clock.
 
-    The flush lets the switch's clock jump ahead. Times that are told relative to a moment
-    after the jump come out earlier by it, so that much is allowed at the early end.
+    The flush lets the switch's clock jump ahead. Where an exporter tells times by that clock,
+    relative to a moment after the jump, they come out earlier by up to the jump.
     """
-    witnesses = evidence.witnesses
-    jump_ns = witnesses.get("clock_moved_ms", 0) * 1_000_000
-    low = witnesses.get("traffic_started_ns", 0) - jump_ns - CLOCK_SLACK_NS
-    high = witnesses.get("traffic_finished_ns", 0) + CLOCK_SLACK_NS
-    told = [time for time in (seen.first_ns, seen.last_ns) if time is not None]
-    if not told:
+    told = [seen.first_ns, seen.last_ns]
+    right = [wire.first_ns, wire.last_ns]
+    if None in told:
         why = f"{point.title} reported no times"
-        return _check(point, key, "times", [low, high], None, Outcome.FAIL, why)
-    good = low <= min(told) <= max(told) <= high
-    why = "" if good else _how_far(min(told), max(told), low, high)
-    outcome = Outcome.PASS if good else Outcome.FAIL
-    return _check(point, key, "times", [low, high], [min(told), max(told)], outcome, why)
+        return _check(point, key, "times", right, None, Outcome.FAIL, why)
+    early_ns = SLACK_NS + (moved_ms * 1_000_000 if point.on_switch_clock else 0)
+    wrong = [
+        f"its {name} packet is told {(value - truth) / 1e6:+.1f} ms from when it was on the wire"
+        for name, value, truth in zip(("first", "last"), told, right, strict=True)
+        if value is not None and truth is not None and not -early_ns <= value - truth <= SLACK_NS
+    ]
+    outcome = Outcome.FAIL if wrong else Outcome.PASS
+    return _check(point, key, "times", right, told, outcome, "; ".join(wrong))
 
 
-def _how_far(first: int, last: int, low: int, high: int) -> str:
-    early_ms, late_ms = (low - first) / 1e6, (last - high) / 1e6
-    return "; ".join(
-        text
-        for text in (
-            f"its first packet is {early_ms:.1f} ms before the run" if early_ms > 0 else "",
-            f"its last packet is {late_ms:.1f} ms after the run" if late_ms > 0 else "",
-        )
-        if text
-    )
-
-
-def _sampled(point: Point, flow: ExpectedFlow, evidence: Evidence, checks: int) -> Check:
+def _sampled(point: Point, flow: ExpectedFlow, evidence: Evidence, checks: int) -> Iterator[Check]:
+    """Packets by the binomial distribution; octets exactly, where all packets are alike."""
     wire = evidence.wire.get((point.observation_point, flow.key), Counted(0))
     region = sampled(wire.packets, point.sampling, checks)
-    seen = _observed(point, flow.key, evidence) or Counted(0)
+    seen = _observed(point, flow.key, evidence) or NOTHING
     if region.contains(0):
         why = f"{wire.packets} packets are too few to judge sampling 1 in {point.sampling} by"
         outcome = Outcome.SKIPPED
@@ -139,9 +141,17 @@ def _sampled(point: Point, flow: ExpectedFlow, evidence: Evidence, checks: int) 
         why = (
             ""
             if outcome is Outcome.PASS
-            else (f"{seen.packets} estimated from {seen.records} samples of {wire.packets} packets")
+            else f"{seen.packets} estimated by sampling {wire.packets} packets"
         )
-    return _check(point, flow.key, "packets", region.to_json(), seen.packets, outcome, why)
+    yield _check(point, flow.key, "packets", region.to_json(), seen.packets, outcome, why)
+    for measure in {"octets_l2", "octets_l3"} & set(point.measures) if seen.packets else ():
+        whole, value = getattr(flow, measure), getattr(seen, measure)
+        if whole is None or not flow.packets:
+            why = "its packets differ in length, so there is no bound for an estimate yet"
+            yield _check(point, flow.key, measure, None, value, Outcome.SKIPPED, why)
+        else:
+            exact = Region(*[whole * seen.packets / flow.packets] * 2)
+            yield _measured(point, flow.key, measure, exact, seen)
 
 
 def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
@@ -153,39 +163,47 @@ def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
         for flow in expected.flows
         if point.observation_point in flow.path and point.blind_to(flow.key) is None
     }
-    for (exporter, switch, key), seen in evidence.observed.items():
-        if (exporter, switch, key) in explained:
-            continue
-        on_wire = evidence.wire.get((switch, key))
-        why = (
-            "nothing in the scenario sends this"
-            if on_wire is None
-            else f"{on_wire.packets} such packets were on the wire, but the scenario sends none"
-        )
-        point = points[exporter, switch]
-        yield _check(point, key, "packets", 0, seen.packets, Outcome.FAIL, why)
+    for measure, observed in (("packets", evidence.observed), ("egress packets", evidence.egress)):
+        for (exporter, switch, key), seen in observed.items():
+            if (exporter, switch, key) in explained:
+                continue
+            point, on_wire = points[exporter, switch], evidence.wire.get((switch, key))
+            if on_wire is None:
+                why = "no such packet was on the wire"
+            else:
+                why = f"{on_wire.packets} such packets were on the wire" + (
+                    f", but {blind}" if (blind := point.blind_to(key)) else ", undeclared"
+                )
+            yield _check(point, key, measure, 0, seen.packets, Outcome.FAIL, why)
 
 
 def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     for one in expected.explicit:
         for point in expected.points:
-            if point.exporter in one.exporters and point.observation_point in one.points:
+            if point.observation_point not in one.points:
+                continue
+            if point.exporter in one.exporters:
                 yield from _written(one, point, evidence)
+            elif point.exporter in one.not_asked:
+                why = f"{one.label} is not asked of it: {one.not_asked[point.exporter]}"
+                for measure in one.measures:
+                    yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, why)
 
 
 def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]:
     seen = together(*(_observed(point, key, evidence) for key in one.keys))
     wire = together(*(evidence.wire.get((point.observation_point, key)) for key in one.keys))
-    key, plural = one.keys[0], f" of {len(one.keys)} flows" if len(one.keys) > 1 else ""
+    key, *also = one.keys
     for measure, region in one.measures.items():
         check = _measured(point, key, measure, region, seen)
         truth = None if measure == "records" else getattr(wire, _COUNTED_AS.get(measure, measure))
         if check.outcome is Outcome.FAIL:
             agrees = truth is not None and truth == check.observed
             told = ", which is what crossed the wire too" if agrees else ""
-            why = f"{one.label} wants {region}, there are {check.observed}{told}"
+            over = f" over its {len(one.keys)} flows" if also else ""
+            why = f"{one.label} wants {region}{over}, there are {check.observed}{told}"
             check = replace(check, why=why)
-        yield replace(check, measure=measure + plural)
+        yield replace(check, also=tuple(also))
 
 
 def _observed(point: Point, key: FlowKey, evidence: Evidence) -> Counted | None:

@@ -6,17 +6,18 @@ packet.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from collector.check.tolerance import Region, Tolerance
-from collector.key import FlowKey
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collector.check.witnesses import Witnesses
+from collector.key import UDP, FlowKey
 
 
 class Outcome(StrEnum):
@@ -42,7 +43,10 @@ class Point:
         flow_direction: only records with this flowDirection count; None: all do.
         measures: what it reports of a flow.
         sampling: one packet in so many is looked at.
-        not_seen: why packets of a kind (``ipv4``, ``ipv6``, ``non_ip``) are not reported.
+        not_seen: why packets of a kind are not reported, by kind: ``ipv4``, ``ipv6``, ``non_ip``,
+            ``udp/<destination port>``.
+        on_switch_clock: whether its times follow the switch's clock, which the flush moves.
+        tells_egress: whether it reports a packet again where it goes out (flowDirection 1).
     """
 
     exporter: str
@@ -55,10 +59,15 @@ class Point:
     measures: tuple[str, ...]
     sampling: int
     not_seen: Mapping[str, str]
+    on_switch_clock: bool = False
+    tells_egress: bool = False
 
     def blind_to(self, key: FlowKey) -> str | None:
         """Why this exporter cannot report a flow; None if it can."""
-        return self.not_seen.get(f"ipv{key.ip_version}" if key.ip_version else "non_ip")
+        kinds = [f"ipv{key.ip_version}" if key.ip_version else "non_ip"]
+        if key.ip_version and key.protocol == UDP:
+            kinds.append(f"udp/{key.destination_port}")
+        return next((self.not_seen[kind] for kind in kinds if kind in self.not_seen), None)
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ class Explicit:
         exporters: at which exporters.
         points: at which switches.
         measures: the region of each measure.
+        not_asked: why it is not asked of some other exporters, by their names.
     """
 
     label: str
@@ -99,74 +109,52 @@ class Explicit:
     exporters: tuple[str, ...]
     points: tuple[str, ...]
     measures: Mapping[str, Region]
+    not_asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """All that a run is judged by: the content of ``expected.json``."""
+    """All that a run is judged by: the content of ``expected.json``.
+
+    Attributes:
+        scenario: its name.
+        points: every exporter at every switch.
+        flows: what the traffic makes.
+        explicit: what the scenario's author expects besides.
+        tolerances: how far ``packets`` and ``octets`` may be off.
+        programs: the traffic programs that have to report, ``step 1 send``.
+    """
 
     scenario: str
     points: tuple[Point, ...]
     flows: tuple[ExpectedFlow, ...]
     explicit: tuple[Explicit, ...] = ()
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As ``expected.json`` has it."""
-        return {
-            "scenario": self.scenario,
-            "points": [asdict(point) for point in self.points],
-            "flows": [{**_fields(flow, "key"), "flow": flow.key.to_json()} for flow in self.flows],
-            "explicit": [
-                {
-                    **_fields(one, "keys"),
-                    "flows": [key.to_json() for key in one.keys],
-                    "measures": {name: asdict(region) for name, region in one.measures.items()},
-                }
-                for one in self.explicit
-            ],
-            "tolerances": {name: asdict(one) for name, one in self.tolerances.items()},
-        }
+        """As ``expected.json`` has it: keys under their IANA names."""
+        plain = asdict(self)
+        for flow, key in zip(plain["flows"], self.flows, strict=True):
+            flow["key"] = key.key.to_json()
+        for one, keys in zip(plain["explicit"], self.explicit, strict=True):
+            one["keys"] = [key.to_json() for key in keys.keys]
+        return plain
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Expected:
+    def from_json(cls, data: Any) -> Expected:
         """What `to_json` gave.
 
         Raises:
-            KeyError, TypeError: it is not that.
+            KeyError, TypeError, ValueError: it is not that.
         """
-        return cls(
-            scenario=data["scenario"],
-            points=tuple(
-                Point(**{**point, "measures": tuple(point["measures"])}) for point in data["points"]
-            ),
-            flows=tuple(
-                ExpectedFlow(
-                    key=FlowKey.from_json(flow["flow"]),
-                    path=tuple(flow["path"]),
-                    **{name: flow[name] for name in _COUNTS},
-                )
-                for flow in data["flows"]
-            ),
-            explicit=tuple(
-                Explicit(
-                    label=one["label"],
-                    keys=tuple(FlowKey.from_json(flow) for flow in one["flows"]),
-                    exporters=tuple(one["exporters"]),
-                    points=tuple(one["points"]),
-                    measures={name: Region(**region) for name, region in one["measures"].items()},
-                )
-                for one in data["explicit"]
-            ),
-            tolerances={name: Tolerance(**one) for name, one in data["tolerances"].items()},
-        )
-
-
-_COUNTS = ("packets", "octets_l2", "octets_l3", "payload_octets")
-
-
-def _fields(value: ExpectedFlow | Explicit, but: str) -> dict[str, Any]:
-    return {name: item for name, item in vars(value).items() if name != but}
+        flows = [{**flow, "key": FlowKey.from_json(flow["key"])} for flow in data["flows"]]
+        explicit = [
+            {**one, "keys": [FlowKey.from_json(key) for key in one["keys"]]}
+            for one in data["explicit"]
+        ]
+        whole = {**data, "flows": flows, "explicit": explicit}
+        return TypeAdapter(cls).validate_python(whole)
 
 
 @dataclass(frozen=True)
@@ -230,7 +218,9 @@ class Evidence:
 
     Attributes:
         wire: what entered each switch, by switch and flow.
-        observed: what was exported, by exporter, switch and flow.
+        observed: what was exported, by exporter, switch and flow; of a packet that is reported
+            both coming in and going out, the former.
+        egress: the latter.
         strays: exported records that belong to no expected observation point: what they are.
         decoding: problems of the recorded datagrams, in words.
         recorded_datagrams: how many export datagrams were recorded.
@@ -244,14 +234,19 @@ class Evidence:
     strays: tuple[str, ...]
     decoding: tuple[str, ...]
     recorded_datagrams: int
-    witnesses: Mapping[str, Any]
+    witnesses: Witnesses
     wire_problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    egress: Mapping[tuple[str, str, FlowKey], Counted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison and what came out of it."""
+    """One comparison and what came out of it.
+
+    Attributes:
+        also: further flows whose numbers are in the sum, if it is one.
+    """
 
     exporter: str
     observation_point: str
@@ -261,33 +256,22 @@ class Check:
     observed: object
     outcome: Outcome
     why: str = ""
+    also: tuple[FlowKey, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``verdict.json`` has it."""
+        summed = {"also": [key.to_json() for key in self.also]} if self.also else {}
         return {
             "exporter": self.exporter,
             "observation_point": self.observation_point,
             "flow": self.key.to_json(),
+            **summed,
             "measure": self.measure,
             "expected": self.expected,
             "observed": self.observed,
             "verdict": str(self.outcome),
             "why": self.why,
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Check:
-        """What `to_json` gave."""
-        return cls(
-            data["exporter"],
-            data["observation_point"],
-            FlowKey.from_json(data["flow"]),
-            data["measure"],
-            data["expected"],
-            data["observed"],
-            Outcome(data["verdict"]),
-            data["why"],
-        )
 
 
 @dataclass(frozen=True)

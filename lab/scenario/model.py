@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from collector.check.tolerance import Region, Tolerance
-from collector.key import ICMP, ICMPV6, TCP, UDP
+from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, flags_text
 from exporters import EXPORTERS, Exporter
 from lab.scenario.faults import any_of, closest, found, quote
 from lab.scenario.units import Count, Octets, fault
@@ -44,12 +44,6 @@ PARALLEL: Final = "parallel"
 
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """A scenario's name is a folder's name too."""
-
-TCP_FLAGS: Final[Mapping[str, int]] = {
-    name: 1 << bit
-    for bit, name in enumerate(("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"))
-}
-"""tcpControlBits by name (RFC 9293 section 3.1)."""
 
 MEASURES: Final[Mapping[str, str]] = {
     "packets": "packets",
@@ -280,12 +274,6 @@ def _read_flags(value: Any) -> Any:
     return bits
 
 
-def flags_text(bits: int) -> str:
-    """Write tcpControlBits as ``SYN|ACK|FIN``, in the order in which a connection shows them."""
-    order = ("SYN", "ACK", "PSH", "URG", "ECE", "CWR", "FIN", "RST")
-    return "|".join(name for name in order if bits & TCP_FLAGS[name])
-
-
 CountBounds = Annotated[Bounds, BeforeValidator(_exact), PlainSerializer(_write_bounds)]
 LengthBounds = Annotated[OctetBounds, BeforeValidator(_exact), PlainSerializer(_write_bounds)]
 TcpFlags = Annotated[
@@ -360,6 +348,11 @@ class Expectation(_Frozen):
         if not self.measures:
             raise nothing_expected()
         return self
+
+    def only(self, measure: str) -> Expectation:
+        """This expectation with one of its measures."""
+        others = (key for key, name in MEASURES.items() if name != measure)
+        return self.model_copy(update=dict.fromkeys(others))
 
     @property
     def measures(self) -> dict[str, Region]:

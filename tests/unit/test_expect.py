@@ -48,6 +48,7 @@ def explicit(**measures):
     [
         ({"packets": 10}, ("netflow", "sflow", "ipfix")),
         ({"octets_l3": 1280}, ("sflow", "ipfix")),
+        ({"records": {"at_least": 1}}, ("netflow", "sflow", "ipfix")),
         ({"octets_l2": 1420, "exporter": "ipfix"}, ("ipfix",)),
     ],
 )
@@ -60,3 +61,23 @@ def test_an_expectation_is_asked_only_of_those_that_can_meet_it(measures, export
 def test_bounds_become_regions():
     (one,) = expected(scenario(expect=[explicit(packets={"at_least": 2})])).explicit
     assert one.measures == {"packets": Region(2, None)}
+
+
+def test_an_exporter_that_samples_is_held_to_numbers_only_if_it_is_named():
+    sampling = scenario(
+        exporters=["netflow", {"sflow": {"sampling": 4}}], expect=[explicit(packets=9)]
+    )
+    (one,) = expected(sampling).explicit
+    assert one.exporters == ("netflow",)
+    assert one.not_asked == {"sflow": "it samples 1 in 4"}
+
+
+def test_a_measure_that_some_lack_does_not_keep_them_from_the_others():
+    packets, octets = expected(scenario(expect=[explicit(packets=10, octets_l3=1280)])).explicit
+    assert packets.exporters == ("netflow", "sflow", "ipfix")
+    assert octets.exporters == ("sflow", "ipfix")
+    assert "netflow" in octets.not_asked
+
+
+def test_every_program_has_to_report():
+    assert expected(scenario()).programs == ("step 1 receive", "step 1 send")

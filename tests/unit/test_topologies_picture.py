@@ -6,7 +6,7 @@ import pytest
 
 from topologies import SHAPES, Topology
 from topologies.model import wire
-from topologies.picture import WIDTH
+from topologies.picture import WIDTH, draw
 
 
 def build(shape: str, **parameters: int) -> Topology:
@@ -101,11 +101,11 @@ s2:2 ── 1:s3""",
     ("topology", "picture"), PICTURES, ids=lambda value: getattr(value, "kind", "")
 )
 def test_pictures(topology, picture):
-    assert topology.picture() == picture
+    assert draw(topology) == picture
 
 
 def test_a_long_row_goes_on_in_the_next_line():
-    picture = build("linear", switches=20).picture()
+    picture = draw(build("linear", switches=20))
     assert max(map(len, picture.splitlines())) <= WIDTH
     assert picture.count("\n\n") == 2
     for number in range(1, 21):
@@ -114,5 +114,5 @@ def test_a_long_row_goes_on_in_the_next_line():
 
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_no_line_ends_in_blanks(shape):
-    for line in build(shape).picture().splitlines():
+    for line in draw(build(shape)).splitlines():
         assert line == line.rstrip()

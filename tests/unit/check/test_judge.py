@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from collector.check import (
     Verdict,
     judge,
 )
+from collector.check.witnesses import Witnesses
 from collector.key import FlowKey
 
 FLOW = FlowKey(4, "10.0.0.1", "10.0.0.2", 17, 40000, 5001)
@@ -38,33 +40,38 @@ POINT = Point(
 )
 SECOND = 1_000_000_000
 TRUE = Counted(10, 1000, 860, first_ns=11 * SECOND, last_ns=12 * SECOND, records=2, datagram=3)
-EXPECTED = Expected("case", (POINT,), (ExpectedFlow(FLOW, ("s1",), 10, 1000, 860),))
+EXPECTED = Expected(
+    "case", (POINT,), (ExpectedFlow(FLOW, ("s1",), 10, 1000, 860),), programs=("step 1 send",)
+)
+
+
+PROGRAM = {
+    "step": "step 1",
+    "kind": "udp",
+    "role": "send",
+    "host": "h1",
+    "declared": {"datagrams": 10},
+    "counted": {"datagrams": 10},
+    "error": None,
+}
+DATAGRAMS = {
+    "sent": {"OutDatagrams": 5, "SndbufErrors": 0},
+    "received": {"datagrams": {"2055": 5}, "kernel_drops": {"2055": 0}, "truncated": 0},
+    "error": None,
+}
 
 
 def witnesses(**changes):
     truth = {
         "traffic_started_ns": 10 * SECOND,
         "traffic_finished_ns": 13 * SECOND,
-        "programs": [
-            {
-                "step": "step 1",
-                "kind": "udp",
-                "role": "send",
-                "host": "h1",
-                "declared": {"datagrams": 10},
-                "counted": {"datagrams": 10},
-                "error": None,
-            }
-        ],
+        "clock_moved_ms": 3000,
+        "programs": [PROGRAM],
         "wire": {"packets_in": 10, "lost": 0},
         "switches": {"s1": {"packets": 10, "octets_l2": 1000}},
-        "datagrams": {
-            "sent": {"OutDatagrams": 5},
-            "received": {"datagrams": {"2055": 5}, "kernel_drops": {"2055": 0}, "truncated": 0},
-            "error": None,
-        },
+        "datagrams": DATAGRAMS,
     }
-    return {**truth, **changes}
+    return Witnesses.model_validate_json(json.dumps({**truth, **changes}))
 
 
 def evidence(**changes):
@@ -84,16 +91,15 @@ def observed(**changes):
 
 
 def datagrams(**changes):
-    counts = {**witnesses()["datagrams"], **changes}
-    return evidence(witnesses=witnesses(datagrams=counts))
+    return evidence(witnesses=witnesses(datagrams={**DATAGRAMS, **changes}))
 
 
 def received(**changes):
-    return datagrams(received={**witnesses()["datagrams"]["received"], **changes})
+    return datagrams(received={**DATAGRAMS["received"], **changes})
 
 
 def program(**changes):
-    return evidence(witnesses=witnesses(programs=[{**witnesses()["programs"][0], **changes}]))
+    return evidence(witnesses=witnesses(programs=[{**PROGRAM, **changes}]))
 
 
 def complaints(verdict: Verdict) -> str:
@@ -114,8 +120,8 @@ def test_a_run_that_went_as_expected_passes():
         (observed(packets=11), Outcome.FAIL, "add up to 11"),
         (observed(octets_l2=999), Outcome.FAIL, "add up to 999, not to 1000; first told in"),
         (observed(octets_l2=None), Outcome.FAIL, "reported no octets_l2"),
-        (observed(first_ns=9 * SECOND), Outcome.FAIL, "995.0 ms before the run"),
-        (observed(last_ns=14 * SECOND), Outcome.FAIL, "995.0 ms after the run"),
+        (observed(first_ns=10 * SECOND), Outcome.FAIL, "first packet is told -1000.0 ms from"),
+        (observed(last_ns=13 * SECOND), Outcome.FAIL, "last packet is told +1000.0 ms from"),
         (observed(first_ns=None, last_ns=None), Outcome.FAIL, "reported no times"),
         (evidence(observed={}), Outcome.FAIL, "reported no flow at all"),
         (
@@ -129,7 +135,7 @@ def test_a_run_that_went_as_expected_passes():
         (
             evidence(observed={("netflow", "s1", k): TRUE for k in (FLOW, OTHER)}),
             Outcome.FAIL,
-            "nothing in the scenario sends this",
+            "no such packet was on the wire",
         ),
         (evidence(strays=("records of domain 9",)), Outcome.FAIL, "exporter: records of domain 9"),
         (program(counted={"datagrams": 9}), Outcome.INVALID, "counted 9 datagrams, declared were"),
@@ -146,7 +152,7 @@ def test_a_run_that_went_as_expected_passes():
             "which the scenario does not send there",
         ),
         (
-            evidence(witnesses=witnesses(wire={"lost": 3})),
+            evidence(witnesses=witnesses(wire={"packets_in": 10, "lost": 3})),
             Outcome.INVALID,
             "lost 3 packets: it is no witness",
         ),
@@ -161,14 +167,63 @@ def test_a_run_that_went_as_expected_passes():
         (datagrams(error="the collector was ended"), Outcome.INVALID, "the collector was ended"),
         (evidence(recorded_datagrams=4), Outcome.INVALID, "received → decoded: 5 export"),
         (evidence(decoding=("1 sequence gap",)), Outcome.INVALID, "1 sequence gap"),
-        (evidence(witnesses={}), Outcome.INVALID, "the run ended before its traffic did"),
-        (evidence(witnesses={"failed": "no switch"}), Outcome.INVALID, "the lab itself: no switch"),
+        (datagrams(sent={"OutDatagrams": 5, "SndbufErrors": 1}), Outcome.INVALID, "send buffer"),
+        (evidence(witnesses=Witnesses()), Outcome.INVALID, "the run ended before its traffic did"),
+        (
+            evidence(witnesses=Witnesses(failed="no switch")),
+            Outcome.INVALID,
+            "the lab itself: no switch",
+        ),
+        # a witness that says nothing is not a good one
+        (evidence(witnesses=witnesses(programs=None)), Outcome.INVALID, "ended before its traffic"),
+        (evidence(witnesses=witnesses(programs=[])), Outcome.INVALID, "reported of step 1 send"),
+        (program(counted={}), Outcome.INVALID, "counted no datagrams, declared were 10"),
+        (evidence(witnesses=witnesses(wire=None)), Outcome.INVALID, "did not say whether it lost"),
+        (evidence(witnesses=witnesses(switches={})), Outcome.INVALID, "s1 did not say"),
+        (evidence(witnesses=witnesses(datagrams=None)), Outcome.INVALID, "before its export"),
+        (evidence(witnesses=witnesses(traffic_finished_ns=None)), Outcome.INVALID, "its traffic"),
     ],
 )
 def test_every_difference_is_found_and_blamed(case, outcome, says):
     verdict = judge(EXPECTED, case)
     assert verdict.outcome is outcome
     assert says in complaints(verdict)
+
+
+def test_times_may_be_early_by_the_clocks_jump_where_they_follow_that_clock():
+    early = observed(first_ns=TRUE.first_ns - 2 * SECOND, last_ns=TRUE.last_ns - 2 * SECOND)
+    assert judge(EXPECTED, early).outcome is Outcome.FAIL
+    point = replace(POINT, on_switch_clock=True)
+    assert judge(replace(EXPECTED, points=(point,)), early).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("egress", "outcome"),
+    [
+        ({("netflow", "s1", FLOW): TRUE}, Outcome.PASS),
+        ({}, Outcome.FAIL),
+        ({("netflow", "s1", FLOW): replace(TRUE, packets=20)}, Outcome.FAIL),
+        ({("netflow", "s1", key): TRUE for key in (FLOW, OTHER)}, Outcome.FAIL),
+    ],
+)
+def test_what_goes_out_is_judged_where_it_is_told(egress, outcome):
+    two_ways = replace(EXPECTED, points=(replace(POINT, tells_egress=True),))
+    assert judge(two_ways, evidence(egress=egress)).outcome is outcome
+
+
+def test_an_exporter_is_not_blamed_for_a_port_it_is_known_to_leave_out():
+    point = replace(POINT, not_seen={"udp/5001": "taken for BFD"})
+    verdict = judge(replace(EXPECTED, points=(point,)), evidence(observed={}))
+    assert [(c.outcome, c.why) for c in verdict.checks] == [(Outcome.SKIPPED, "taken for BFD")]
+
+
+def test_octets_of_a_sampling_exporter_are_exact_where_all_packets_are_alike():
+    point = replace(POINT, sampling=2, measures=("packets", "octets_l2"))
+    sampling = replace(EXPECTED, points=(point,))
+    for octets, outcome in ((800, Outcome.PASS), (801, Outcome.FAIL)):
+        seen = Counted(8, octets, records=4)
+        checks = judge(sampling, evidence(observed={("netflow", "s1", FLOW): seen})).checks
+        assert {c.measure: c.outcome for c in checks}["octets_l2"] is outcome
 
 
 def test_a_broken_chain_takes_the_blame_from_the_exporter():
