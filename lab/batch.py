@@ -91,7 +91,9 @@ def check(folders: Sequence[Path], form: str) -> list[Ran]:
 def shell(scenario: Scenario, runs: Path, way: Way) -> None:
     """Let the user work in the network, then show what was reported."""
     console = terminal.console()
-    commands = None if sys.stdin.isatty() else sys.stdin.read()
+    commands = None
+    if sys.stdin is None or not sys.stdin.isatty():
+        commands = "" if sys.stdin is None else sys.stdin.read()
     folder = runner.shell(scenario, runs, way, commands, lambda _: None)
     from lab.judge import observed_rows
 
@@ -196,12 +198,20 @@ def _progress(plan: Plan, form: str) -> Iterator[Progress]:
         yield Progress(status)
 
 
+MOST_COMPLAINTS = 20
+
+
 def _print(console: Any, ran: Ran, *, with_table: bool) -> None:
     if with_table:
         console.print(terminal.table(ran.verdict))
         console.print()
-    for line in terminal.complaints(ran.verdict):
-        console.print(line)
+    complaints = terminal.complaints(ran.verdict)
+    for line in complaints[:MOST_COMPLAINTS]:
+        console.print(line, soft_wrap=True)
+    if len(complaints) > MOST_COMPLAINTS:
+        console.print(f"… and {len(complaints) - MOST_COMPLAINTS} more, in verdict.json")
+    for note in ran.verdict.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     console.print(f"{terminal.summary(ran)}  {ran.folder}", soft_wrap=True)
 
 

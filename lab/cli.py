@@ -6,6 +6,7 @@ Imports are inside the commands, so that ``--help`` and ``show`` answer at once.
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from contextlib import suppress
@@ -76,6 +77,17 @@ class _Commands(click.Group):
             sys.exit(Exit.NOBODY_READS)
         except OSError as refused:
             _stop(Exit.CANNOT_RUN, f"the machine refused: {refused}")
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as unforeseen:
+            if "FLOWLAB_DEBUG" in os.environ:
+                raise
+            # A crash must not look like a verdict.
+            _stop(
+                Exit.NO_VERDICT,
+                f"a fault of flowlab itself: {type(unforeseen).__name__}: {unforeseen}",
+                "please report it, with what FLOWLAB_DEBUG=1 shows",
+            )
 
 
 @click.group(cls=_Commands, context_settings=_CONTEXT, epilog=_EXIT_CODES)
@@ -140,12 +152,14 @@ def run(
     if everything == bool(scenarios):
         _stop(Exit.WRONG_INPUT, "name the scenarios to run, or give --all; see flowlab list")
     chosen = _load_all(_library() if everything else scenarios)
+    if junit is not None:
+        junit.touch()  # better refused now than after all runs
     plan = batch.Plan(tuple(chosen) * repeat, runs, jobs, keep_going)
     finished = batch.run(plan, _way(datapath), form)
     if junit is not None:
         from lab.report.junit import document
 
-        junit.write_text(document(finished), encoding="utf-8")
+        junit.write_bytes(document(finished))
     sys.exit(_code(finished))
 
 
@@ -213,8 +227,12 @@ def shell(scenario: str, runs: Path) -> None:
       echo 'h1 ping -c 3 h2' | flowlab shell one-ping
     """
     from lab import batch
+    from lab.runner import ShellFailed
 
-    batch.shell(_load(scenario), runs, _way("userspace"))
+    try:
+        batch.shell(_load(scenario), runs, _way("userspace"))
+    except ShellFailed as failed:
+        _stop(Exit.NO_VERDICT, str(failed))
 
 
 @main.command()
@@ -254,13 +272,16 @@ def entry() -> NoReturn:
     That would cost a fifth of what a short command takes, and wait for threads that watch runs;
     a command that is over has closed what it opened.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an old locale has no arrows
+            stream.reconfigure(errors="replace")
     try:
         main()
     except SystemExit as leaving:
         code = leaving.code
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):  # nobody reads it any more
+            with suppress(OSError, AttributeError):  # nobody reads it any more, or ever did
                 stream.flush()
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 

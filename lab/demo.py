@@ -51,7 +51,7 @@ def run(scenario: Scenario, runs: Path, way: Way) -> Ran:
     console.print(terminal.table(ran.verdict))
     console.print()
     for line in terminal.complaints(ran.verdict):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     console.print(f"{terminal.summary(ran)}\n")
     console.print(
         f"Everything is in {ran.folder}: the export datagrams (exports.pcap), what crossed"

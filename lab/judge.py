@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -59,8 +59,11 @@ def judge_folder(folder: Path) -> Verdict:
         witnesses=_read_witnesses(folder),
     )
     verdict = judge(expected, evidence)
-    write_json(folder / "observed.json", recorded.rows)
-    write_json(folder / "verdict.json", verdict.to_json())
+    try:
+        write_json(folder / "observed.json", recorded.rows)
+        write_json(folder / "verdict.json", verdict.to_json())
+    except OSError as refused:
+        return replace(verdict, notes=(*verdict.notes, f"could not be written down: {refused}"))
     return verdict
 
 

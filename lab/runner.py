@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -79,20 +80,37 @@ def run(scenario: Scenario, runs: Path, way: Way, watch: Watch) -> Ran:
 def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch: Watch) -> Path:
     """Let the user work in a scenario's network; return the run folder.
 
+    ``latest`` keeps pointing to the newest run: a conversation has no verdict.
+
     Args:
         scenario: whose network and exporters.
         runs: the folder of all runs.
         way: how to get a capsule here.
         commands: what to execute; None: the user's terminal.
         watch: sees each event as it comes.
+
+    Raises:
+        ShellFailed: there was no network to work in.
     """
     folder = _new_folder(runs, scenario)
     request = {**_request(scenario, folder, way), "commands": commands}
     log = folder / "logs" / "capsule.log"
-    with capsule(way, _SHELL, request, log, own_session=commands is not None) as events:
-        _follow(events, folder, watch)
-    _point_latest(folder)
+    # On a terminal Control-C is for what runs in the shell, not for the lab.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if commands is None else None
+    try:
+        with capsule(way, _SHELL, request, log, own_session=commands is not None) as events:
+            _follow(events, folder, watch)
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+    failed = json.loads((folder / "witnesses.json").read_text(encoding="utf-8")).get("failed")
+    if failed is not None:
+        raise ShellFailed(f"{failed} (more in {log})")
     return folder
+
+
+class ShellFailed(Exception):
+    """The network did not come up, or broke; the text says how."""
 
 
 def _request(scenario: Scenario, folder: Path, way: Way) -> dict[str, Any]:
@@ -100,16 +118,18 @@ def _request(scenario: Scenario, folder: Path, way: Way) -> dict[str, Any]:
         "scenario": scenario.to_json(),
         "folder": str(folder.resolve()),
         "datapath": "userspace" if way.own_network else "kernel",
+        "owner": (os.getuid(), os.getgid()) if way.through_sudo else None,
     }
 
 
 def _new_folder(runs: Path, scenario: Scenario) -> Path:
     """Make ``runs/<scenario>/<time>`` with all that is known before the run."""
+    (runs / scenario.name).mkdir(parents=True, exist_ok=True)
     while True:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
         folder = runs / scenario.name / moment
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             continue
         break

@@ -39,13 +39,16 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    os.umask(0o022)
     request = json.loads(_read_request())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the work, if it has a terminal
     for command in _PREPARE_OWN_NETWORK if sys.argv[2] == "own" else ():
         subprocess.run(command, check=True)
     worker = os.fork()
     if worker == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         _work(sys.argv[1], request)
     os.close(_EVENTS)
     os._exit(_wait(worker, reader))

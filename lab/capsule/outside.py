@@ -42,11 +42,13 @@ class Way:
         prefix: the arguments to put before the program that shall run inside.
         notice: what the user should know about this way; None if there is nothing to say.
         own_network: whether the capsule has a network namespace of its own.
+        through_sudo: whether root inside is real root, by sudo's leave.
     """
 
     prefix: tuple[str, ...]
     notice: str | None = None
     own_network: bool = True
+    through_sudo: bool = False
 
 
 def find_way(*, own_network: bool = True) -> Way:
@@ -89,11 +91,14 @@ def _through_sudo(as_root: tuple[str, ...], refusal: str) -> Way:
     if sudo is None:
         message = f"{why}, and there is no sudo; {remedy}"
         raise CannotEnter(message)
-    asks_nothing = _try((sudo, "-n", "true")) is None
-    if not asks_nothing and not sys.stdin.isatty():
-        message = f"{why}, and sudo would ask for a password; {remedy}"
-        raise CannotEnter(message)
-    return Way((sudo, *as_root), f"{why}: the same capsule is made through sudo")
+    way = Way((sudo, *as_root), f"{why}: the same capsule is made through sudo", through_sudo=True)
+    if _try((sudo, "-n", *as_root, "true")) is None:
+        return way
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise CannotEnter(f"{why}, and sudo would ask for a password; {remedy}")
+    if subprocess.run((sudo, "-v"), check=False).returncode != 0:
+        raise CannotEnter(f"{why}, and sudo did not let you; {remedy}")
+    return way
 
 
 def _apparmor() -> str:
@@ -104,7 +109,15 @@ def _apparmor() -> str:
 
 def _try(command: tuple[str, ...]) -> str | None:
     """Run a harmless command; None if it worked, otherwise what it said."""
-    done = subprocess.run(
+    try:
+        done = _quietly(command)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_PROBE_LIMIT_S} s"
+    return None if done.returncode == 0 else (done.stderr.strip() or f"status {done.returncode}")
+
+
+def _quietly(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -112,7 +125,6 @@ def _try(command: tuple[str, ...]) -> str | None:
         timeout=_PROBE_LIMIT_S,
         check=False,
     )
-    return None if done.returncode == 0 else (done.stderr.strip() or f"status {done.returncode}")
 
 
 @contextmanager
@@ -134,6 +146,7 @@ def capsule(
     command = (
         *way.prefix,
         sys.executable,
+        "-B",  # real root would leave compiled modules that the user cannot remove
         "-m",
         "lab.capsule.inside",
         entry,
@@ -146,7 +159,8 @@ def capsule(
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=_ROOT,
-            start_new_session=own_session,
+            # sudo's leave holds for a terminal, and a new session has none
+            start_new_session=own_session and not way.through_sudo,
         )
     try:
         yield _events(process, request)
@@ -178,5 +192,6 @@ def _leave(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_LEAVING_LIMIT_S)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        with suppress(PermissionError):  # it is sudo's, and its pipe is closed
+            process.kill()
+            process.wait()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _TAG: Final = {Outcome.FAIL: "failure", Outcome.INVALID: "error", Outcome.SKIPPED: "skipped"}
 
 
-def document(runs: Iterable[Ran]) -> str:
-    """The XML of several runs."""
+def document(runs: Iterable[Ran]) -> bytes:
+    """The XML of several runs, in UTF-8."""
     root = ET.Element("testsuites", name="flowlab")
     for ran in runs:
         lines = rows(ran.verdict.checks)
@@ -38,7 +38,7 @@ def document(runs: Iterable[Ran]) -> str:
         for row in lines:
             _case(suite, ran, row)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
 def _experiment(suite: ET.Element, ran: Ran) -> None:

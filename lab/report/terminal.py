@@ -43,7 +43,7 @@ def table(verdict: Verdict) -> Table:
     """One line per flow, switch and exporter."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("flow", "at", "exporter", "packets", "octets", "verdict"):
-        drawn.add_column(title, justify="right" if title in ("packets", "octets") else "left")
+        _add_column(drawn, title)
     lines = rows(verdict.checks)
     last = None
     for row in lines[:MOST_ROWS]:
@@ -65,7 +65,7 @@ def observed_table(reported: Iterable[Mapping[str, Any]]) -> Table:
     """What was exported, whatever was expected: a line per exporter, place and flow."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("protocol", "observed by", "direction", "flow", "packets", "octets"):
-        drawn.add_column(title, justify="right" if title in {"packets", "octets"} else "left")
+        _add_column(drawn, title)
     for row in reported:
         octets = row["octets_l3"] if row["octets_l2"] is None else row["octets_l2"]
         drawn.add_row(
@@ -77,6 +77,12 @@ def observed_table(reported: Iterable[Mapping[str, Any]]) -> Table:
             "" if octets is None else str(octets),
         )
     return drawn
+
+
+def _add_column(drawn: Table, title: str) -> None:
+    """Numbers to the right and never shortened: one that is cut is another one."""
+    number = title in {"packets", "octets"}
+    drawn.add_column(title, justify="right" if number else "left", overflow="fold", no_wrap=False)
 
 
 def _number(row: Row, measure: str) -> str:

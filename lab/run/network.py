@@ -6,6 +6,7 @@ The only module that imports Mininet. Must not know: exporters, traffic, verdict
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,14 @@ class _Switch(OVSSwitch):
     def __init__(self, name: str, datapath_type: str, **parameters: Any) -> None:
         super().__init__(name, datapath="user", failMode="standalone", **parameters)
         self._datapath_type = datapath_type
+
+    @classmethod
+    def setup(cls) -> None:
+        """Mininet would ask Open vSwitch for its version, give it a second, and leave.
+
+        Who calls this module has started the switch and waited for it.
+        """
+        cls.OVSVersion = "3.1"  # only whether it is newer than 1.10 matters
 
     def bridgeOpts(self) -> str:  # noqa: N802 (Mininet's own)
         options = str(super().bridgeOpts()).replace("netdev", self._datapath_type)
@@ -111,10 +120,6 @@ class Network:
             for switch, port in self.topology.ways_to(host.name).items():
                 yield switch, port.name, host.mac
 
-    def stop(self) -> None:
-        """Take it down: only needed where it does not go with the capsule."""
-        self.mininet.stop()
-
     def converse(self, commands: str | None) -> None:
         """Run Mininet's command line.
 
@@ -150,7 +155,7 @@ class Network:
         # A file: the shell that Mininet talks to takes no line longer than a terminal's.
         batch = self._scratch / f"{name}.neighbours"
         batch.write_text("\n".join(self._neighbours(name, ipv6=ipv6)), encoding="ascii")
-        commands += [f"ip -batch {batch}", f"echo {_DONE}"]
+        commands += [f"ip -batch {shlex.quote(str(batch))}", f"echo {_DONE}"]
         said = self.mininet.get(name).cmd(" && ".join(commands))
         if _DONE not in said:
             message = f"{name} could not be set up: {said.strip()}"

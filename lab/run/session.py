@@ -7,7 +7,7 @@ Knows all of this folder. Its result is what it leaves in the run folder: ``expo
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Emit = Callable[[dict[str, Any]], None]
 
-_SCRATCH: Final = Path("/run/flowlab")  # the capsule's own /run: short and nobody else's
+_SWITCH_DIRECTORY: Final = Path("/run/flowlab")  # the capsule's own /run: short and nobody else's
 _LOOPBACK: Final = "127.0.0.1"
 _SETTLE_LIMIT_S: Final = 3.0
 _CAPTURE_LIMIT_S: Final = 10.0
@@ -40,7 +40,8 @@ def run(request: dict[str, Any], emit: Emit) -> None:
 
     Args:
         request: ``scenario`` (the resolved scenario), ``folder`` (the run folder) and
-            ``datapath`` (``userspace`` or ``kernel``).
+            ``datapath`` (``userspace`` or ``kernel``) and ``owner`` (user and group id to give
+            the folder to, or None).
         emit: takes an event for every stage begun.
     """
     with _session(request, emit) as session:
@@ -67,11 +68,11 @@ def _session(request: dict[str, Any], emit: Emit) -> Iterator[Session]:
     What was witnessed is written down in any case, and what went wrong is told outside.
     """
     scenario, folder = Scenario.model_validate(request["scenario"]), Path(request["folder"])
-    session = Session(scenario, folder, request["datapath"], emit)
+    session = Session(scenario, folder, request["datapath"], request["owner"], emit)
     try:
         session.start()
         yield session
-    except Exception as failure:
+    except BaseException as failure:  # Mininet leaves by SystemExit
         session.witnesses["failed"] = f"{type(failure).__name__}: {failure}"
         raise
     finally:
@@ -83,15 +84,33 @@ def _session(request: dict[str, Any], emit: Emit) -> Iterator[Session]:
 class Session:
     """A run's parts and what they have witnessed."""
 
-    def __init__(self, scenario: Scenario, folder: Path, datapath: str, emit: Emit) -> None:
-        """Inert until `start`."""
+    def __init__(
+        self,
+        scenario: Scenario,
+        folder: Path,
+        datapath: str,
+        owner: tuple[int, int] | None,
+        emit: Emit,
+    ) -> None:
+        """Inert until `start`.
+
+        Args:
+            scenario: what to run.
+            folder: the run folder.
+            datapath: ``userspace`` or ``kernel``.
+            owner: user and group to give the folder to, where that is somebody else.
+            emit: takes events.
+        """
         self.scenario = scenario
         self.topology = scenario.build_topology()
         self.bridges = tuple(Bridge(s.name, s.number) for s in self.topology.switches)
         self.switch: OpenVSwitch = (
-            SystemSwitch() if datapath == "kernel" else PrivateSwitch(_SCRATCH, folder / "logs")
+            SystemSwitch()
+            if datapath == "kernel"
+            else PrivateSwitch(_SWITCH_DIRECTORY, folder / "logs")
         )
         self._folder = folder
+        self._owner = owner
         self._emit = emit
         self.witnesses: dict[str, Any] = {"started_ns": time.time_ns()}
 
@@ -103,10 +122,12 @@ class Session:
             self._folder / "exports.pcap",
             self._folder / "logs" / "receiver.log",
         )
-        _SCRATCH.mkdir(exist_ok=True)
         self.switch.start([bridge.name for bridge in self.bridges])
         self.network = Network(
-            self.topology, self.switch.datapath_type, _SCRATCH, private=self.switch.private
+            self.topology,
+            self.switch.datapath_type,
+            self._folder / "logs",
+            private=self.switch.private,
         )
         self.network.start(ipv6=self.scenario.uses_ipv6)
         self.switch.teach(self.network.stations())
@@ -152,16 +173,19 @@ class Session:
         self.witnesses["datagrams"] = self._stop_receiver()
 
     def finish(self) -> None:
-        """Write down what was witnessed."""
+        """Write down what was witnessed; give the run folder to whom it belongs."""
         self.witnesses["finished_ns"] = time.time_ns()
-        text = json.dumps(self.witnesses, indent=1)
-        (self._folder / "witnesses.json").write_text(text, encoding="utf-8")
+        fresh = self._folder / "witnesses.new"
+        fresh.write_text(json.dumps(self.witnesses, indent=1), encoding="utf-8")
+        fresh.replace(self._folder / "witnesses.json")
+        if self._owner is not None:
+            for path in (self._folder, *self._folder.rglob("*")):
+                os.chown(path, *self._owner, follow_symlinks=False)
 
     def stop(self) -> None:
         """Take down what would not go with the capsule."""
         if isinstance(self.switch, SystemSwitch):
             self.switch.stop()
-            shutil.rmtree(_SCRATCH, ignore_errors=True)
 
     def _stage(self, name: str) -> None:
         self._emit({"event": "stage", "name": name, "at_ns": time.time_ns()})

@@ -23,7 +23,7 @@ _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class Tcp(Traffic):
-    """A TCP connection: the source sends, half-closes, and gets its answer.
+    """A TCP connection: the source sends, gets its answer, and closes; then the destination does.
 
     How many packets that takes is TCP's affair, so packets and octets are expected as they
     crossed the wire; what is inside them is expected as declared.
@@ -84,8 +84,9 @@ class Tcp(Traffic):
             client.bind((address(ends.source, self.ip_version), ends.source_port))
             client.connect((address(ends.destination, self.ip_version), self.port))
             sent = _send(client, self.send_octets)
+            received = _receive(client, self.receive_octets)
             client.shutdown(socket.SHUT_WR)
-            return {"octets_sent": sent, "octets_received": _receive(client)}
+            return {"octets_sent": sent, "octets_received": received + _receive(client)}
 
     def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
         """See `Traffic.receive`."""
@@ -98,8 +99,11 @@ class Tcp(Traffic):
             server.settimeout(PATIENCE_S)
             # Closing then waits for the last acknowledgement: once it returns, all has arrived.
             server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-            received = _receive(server)
-            return {"octets_sent": _send(server, self.receive_octets), "octets_received": received}
+            received = _receive(server, self.send_octets)
+            sent = _send(server, self.receive_octets)
+            # Only now the source closes, and then the destination: nothing that acknowledges data
+            # can be overtaken by the last acknowledgement and be answered with a reset.
+            return {"octets_sent": sent, "octets_received": received + _receive(server)}
 
     def _socket(self, ends: Ends) -> socket.socket:
         """A socket whose far end may send no more than a window ahead.
@@ -134,8 +138,12 @@ def _send(connection: socket.socket, octets: int) -> int:
     return octets
 
 
-def _receive(connection: socket.socket) -> int:
+def _receive(connection: socket.socket, wanted: int | None = None) -> int:
+    """Receive so many octets, or all up to the other end's close; how many there were."""
     octets = 0
-    while chunk := connection.recv(65536):
+    while wanted is None or octets < wanted:
+        chunk = connection.recv(65536)
+        if not chunk:
+            break
         octets += len(chunk)
     return octets
