@@ -81,6 +81,7 @@ def _enter(
     name: str, work: Callable[[Connection], None], line: Connection, pid: int | None
 ) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for what runs in the user's shell
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand flows are as many sockets
     libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)

@@ -33,7 +33,7 @@ class Receiver:
         listen = [word for port in ports for word in ("--listen", f"127.0.0.1:{port}")]
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "collector.receive", *listen, "--out", str(out)],
+                [sys.executable, "-B", "-m", "collector.receive", *listen, "--out", str(out)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
