@@ -186,3 +186,42 @@ def test_the_shell_runs_commands_and_shows_what_was_exported(flowlab):
     assert process.returncode == 0, process.stderr
     assert "2 received" in process.stdout
     assert "icmp 10.0.0.1 → 10.0.0.2 type 8 code 0" in process.stdout
+
+
+def test_a_folder_for_runs_that_leads_nowhere_is_refused_at_once(flowlab):
+    (flowlab.folder / "dangling").symlink_to("/nonexistent")
+    assert "the machine refused" in flowlab("run", "one-ping", "--runs", "dangling", code=4)
+
+
+def test_a_recorded_run_that_may_not_be_written_to_is_judged_all_the_same(flowlab):
+    flowlab("run", "one-ping")
+    folder = flowlab.latest("one-ping")
+    for name in ("observed.new", "verdict.new"):  # even root cannot write a folder as a file
+        (folder / name).mkdir()
+    said = flowlab("check", str(folder))
+    assert "PASS    one-ping" in said
+    assert "could not be written down" in said
+
+
+def test_a_port_that_open_vswitch_leaves_out_is_skipped_and_the_rest_is_judged(flowlab):
+    text = """
+title: BFD's port
+topology: single
+exporters: [netflow, ipfix]
+traffic:
+  - udp: {from: h1, to: h2, port: 3784, datagrams: 5}
+"""
+    flowlab("run", flowlab.scenario(text))
+    outcomes = {c["exporter"]: c["verdict"] for c in flowlab.verdict()["checks"]}
+    assert outcomes == {"netflow": "PASS", "ipfix": "SKIPPED"}
+
+
+def test_a_thousand_flows_fit_into_the_stock_limit_of_open_files(flowlab):
+    text = """
+title: A thousand sockets
+topology: single
+exporters: [sflow]
+traffic:
+  - udp: {from: h1, to: h2, flows: 1000, rate_pps: 2000}
+"""
+    flowlab("run", flowlab.scenario(text))

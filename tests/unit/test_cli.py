@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 
 from lab.cli import main
+from tests.support import FLOWLAB, ROOT
 
 BAD = "title: x\ntopology: linear\nexporters: [netflow]\ntraffic:\n  - ping: {from: h1, too: h2}\n"
 
@@ -70,3 +73,53 @@ def test_a_run_that_left_nothing_but_its_expectation_has_no_verdict(tmp_path):
     result = invoke("check", str(tmp_path))
     assert result.exit_code == 3
     assert "INVALID" in result.output
+
+
+@pytest.mark.parametrize(
+    "witnesses",
+    [
+        "[]",
+        "5",
+        "{",
+        '{"programs": "x"}',
+        '{"programs": [{"step": 1}]}',
+        '{"datagrams": 5}',
+        '{"traffic_started_ns": "abc"}',
+        '{"switches": {"s1": {"packets": "many"}}}',
+        "[" * 100_000,
+    ],
+)
+def test_odd_witnesses_are_told_and_no_traceback(tmp_path, witnesses):
+    empty = {"scenario": "x", "points": [], "flows": [], "explicit": [], "tolerances": {}}
+    (tmp_path / "expected.json").write_text(json.dumps(empty))
+    (tmp_path / "witnesses.json").write_text(witnesses)
+    result = invoke("check", str(tmp_path))
+    assert result.exit_code == 2
+    assert "witnesses.json is not what a run writes" in result.output
+
+
+def command(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    return subprocess.run(
+        [*FLOWLAB, *arguments], env=environment, encoding="latin-1", check=False, **options
+    )
+
+
+def test_an_old_locale_costs_arrows_and_nothing_else():
+    done = command("show", "one-ping", capture_output=True, env={"PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_leaves_is_no_fault():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = command("list", stdout=gone, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_crash_is_no_verdict(monkeypatch):
+    monkeypatch.setattr("lab.show.listing", lambda: 1 / 0)
+    result = invoke("list")
+    assert result.exit_code == 3
+    assert "a fault of flowlab itself: ZeroDivisionError" in result.output
