@@ -119,8 +119,10 @@ def test_tshark_reads_the_recording_and_its_totals_are_ours(flowlab):
     flowlab("run", "one-udp-stream")
     folder = flowlab.latest("one-udp-stream")
     ours: dict[str, int] = defaultdict(int)
-    for (protocol, _, _), (packets, _) in observed(folder).items():
+    octets: dict[str, int] = defaultdict(int)
+    for (protocol, _, _), (packets, octets_l2) in observed(folder).items():
         ours[protocol] += packets
+        octets[protocol] += octets_l2
 
     def fields(selected: str, *names: str) -> list[list[str]]:
         wanted = [word for name in names for word in ("-e", name)]
@@ -135,11 +137,16 @@ def test_tshark_reads_the_recording_and_its_totals_are_ours(flowlab):
     def total(rows: list[list[str]]) -> int:
         return sum(int(number) for row in rows for number in row[0].split(",") if number)
 
+    fcs_octets, ethernet_octets = 4, 14
     assert total(fields("cflow.version == 5", "cflow.packets")) == ours["netflow5"]
-    samples = total(fields("sflow", "sflow_245.numsamples"))
-    assert samples == ours["sflow5"]
-    ingress = fields("cflow.version == 10 && cflow.direction == 0", "cflow.packets")
-    assert total(ingress) == ours["ipfix"]
+    assert total(fields("cflow.version == 5", "cflow.octets")) == octets["netflow5"]
+    assert total(fields("sflow", "sflow_245.numsamples")) == ours["sflow5"]
+    lengths = total(fields("sflow", "sflow_245.header.frame_length"))
+    assert lengths - fcs_octets * ours["sflow5"] == octets["sflow5"]
+    ingress = "cflow.version == 10 && cflow.direction == 0"
+    assert total(fields(ingress, "cflow.packets")) == ours["ipfix"]
+    octets_l3 = total(fields(ingress, "cflow.octets"))
+    assert octets_l3 + ethernet_octets * ours["ipfix"] == octets["ipfix"]
 
 
 def test_an_ordinary_user_without_any_rights_gets_the_same_verdict(tmp_path):
