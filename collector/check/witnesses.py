@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _Told(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
 
 class Program(_Told):
