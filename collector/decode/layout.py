@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from collector.decode.elements import RAW
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = 65_535
 """Width of a field of variable length, as templates write it."""
-_RAW: Final = ("octetArray", "string")
 _LONG: Final = 255
 """First octet of a variable-length value: the length is in the next two."""
 
@@ -210,7 +211,7 @@ def _dtype(field: Field) -> Any:
     kind, width = field.kind, field.width
     if kind == "ipv6Address":
         return (">u8", (2,))
-    if kind in _RAW or width not in (1, 2, 4, 8):
+    if kind in RAW or width not in (1, 2, 4, 8):
         return ("u1", (width,))
     if kind.startswith("float"):
         return f">f{width}"
@@ -220,7 +221,7 @@ def _dtype(field: Field) -> Any:
 def _convert(field: Field, raw: NDArray[Any]) -> NDArray[Any]:
     """What was read, in native byte order; odd widths and MAC addresses become one number."""
     if raw.ndim == 2 and raw.dtype == np.uint8:
-        if field.kind in _RAW:
+        if field.kind in RAW:
             return raw.copy()
         number = np.zeros(len(raw), np.uint64)
         for column in raw.T:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from collector.decode.elements import KINDS
 from collector.decode.layout import Layout, layout_of
 
 
@@ -24,8 +23,8 @@ class Sample(NamedTuple):
 
 
 def _layout(*fields: tuple[str, int]) -> Layout:
-    """A layout; the kinds are those of the elements, all others are unsigned."""
-    return layout_of(fields, KINDS)
+    """A layout; all fields are unsigned numbers."""
+    return layout_of(fields, {})
 
 
 def _u32s(names: str) -> list[tuple[str, int]]:

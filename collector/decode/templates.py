@@ -112,7 +112,7 @@ def compile_layout(specifiers: bytes, scopes: int) -> Layout:
             (enterprise,) = _FOUR.unpack_from(specifiers, at)
             number &= ~_ENTERPRISE_BIT
             at += 4
-        fields.append(Field(*element(enterprise, number, width), width))
+        fields.append(Field(*element(enterprise, number, width)[:2], width))
     return Layout(tuple(fields), scopes)
 
 

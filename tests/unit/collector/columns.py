@@ -21,6 +21,8 @@ def value(item: Any) -> Any:
         if item.dtype == np.uint64:
             return int(item[0]) << 64 | int(item[1])
         return item.tobytes()
+    if isinstance(item, np.floating):
+        return item.tobytes()[::-1]
     return int(item)
 
 

@@ -192,8 +192,7 @@ class Oracle:
                 while name in values:
                     occurrence += 1
                     name = f"{what.name}#{occurrence}"
-                is_number = what.kind not in ("octetArray", "string")
-                values[name] = int.from_bytes(raw, "big") if is_number else raw
+                values[name] = typed(what.kind, raw)
             self.add("options" if scopes else "ipfix", begin, values)
         if any(self.data[at:stop]) and not cut:
             self.fault()
@@ -251,6 +250,13 @@ class Oracle:
                 self.add("flow sample", begin, sampled | packet(header))
             return None
         return None
+
+
+def typed(kind: str, raw: bytes) -> Any:
+    """A value of an abstract data type; floats stay octets, so that even NaN equals itself."""
+    if kind.startswith("float") or kind in ("octetArray", "string") or kind.endswith("List"):
+        return raw
+    return int.from_bytes(raw, "big", signed=kind.startswith("signed"))
 
 
 def packet(frame: bytes) -> dict[str, Any]:
