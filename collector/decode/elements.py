@@ -1,9 +1,9 @@
 """Information elements: what a number in a template means.
 
 The table is `elements.txt`, a line per element: the whole IANA registry "IPFIX Information
-Elements" (RFC 7012), whose numbers up to 127 are NetFlow v9's too, and what Cisco (9), CERT (6871), VMware
-with Open vSwitch (6876) and ntop (35632) send. It is read when the first element is asked for. An
-element that is not there is kept as raw octets under "PEN/ID".
+Elements" (RFC 7012), whose numbers up to 127 are NetFlow v9's too, and what Cisco (9), CERT (6871),
+VMware with Open vSwitch (6876) and ntop (35632) send. It is read when the first element is asked
+for. An element that is not there is kept as raw octets under "PEN/ID".
 """
 
 from __future__ import annotations

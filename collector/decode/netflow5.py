@@ -19,6 +19,7 @@ from collector.decode.batch import Batch
 from collector.decode.elements import element
 from collector.decode.layout import Columns, Field, Layout
 from collector.decode.streams import Sequenced
+from collector.decode.times import unwrapped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,8 +116,8 @@ def _batch(
     computed = {
         "samplingInterval": (octets.u16(start + 22) & 0x3FFF).astype(np.int64)[owner],
         "flowStartMilliseconds": boot_ms
-        + _unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
-        "flowEndMilliseconds": boot_ms + _unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),
+        + unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
+        "flowEndMilliseconds": boot_ms + unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),
     }
     return Batch(
         protocol="netflow5",
@@ -129,8 +130,3 @@ def _batch(
         export_time_ns=export_time_ns[owner],
         observation_domain=domain[owner],
     )
-
-
-def _unwrapped(then_ms: NDArray[np.uint32], now_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An uptime that may be of before the counter's last wrap (every 49.7 days): then negative."""
-    return now_ms - ((now_ms - then_ms + (1 << 31)) % (1 << 32) - (1 << 31))

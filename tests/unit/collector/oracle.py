@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.decode.elements import element
+from collector.decode.elements import element, netflow9_element, netflow9_scope
 
 Record = tuple[str, int, int, dict[str, Any]]
 """Protocol, datagram (1-based), offset, fields."""
@@ -34,7 +34,7 @@ class Oracle:
         if family == "sflow":
             known = {5: self.sflow}.get(int.from_bytes(data[:4], "big")) if len(data) >= 4 else None
         else:
-            versions = {5: self.netflow5, 10: self.ipfix}
+            versions = {5: self.netflow5, 9: self.netflow9, 10: self.ipfix}
             known = versions.get(int.from_bytes(data[:2], "big")) if len(data) >= 2 else None
         if known is None:
             self.fault()
@@ -193,9 +193,66 @@ class Oracle:
                     occurrence += 1
                     name = f"{what.name}#{occurrence}"
                 values[name] = typed(what.kind, raw)
-            self.add("options" if scopes else "ipfix", begin, values)
+            protocol = "ipfix" if isinstance(key[0], int) else "netflow9"
+            self.add("options" if scopes else protocol, begin, values)
         if any(self.data[at:stop]) and not cut:
             self.fault()
+        return None
+
+    # ── NetFlow v9 ──
+
+    def netflow9(self) -> None:
+        data = self.data
+        if len(data) < 20:
+            return self.fault()
+        source, at = ("netflow9", int.from_bytes(data[16:20], "big")), 20
+        while at < len(data):
+            if len(data) - at < 4:
+                return self.fault()
+            kind, size = struct.unpack_from("!HH", data, at)
+            if size < 4:
+                return self.fault()
+            stop, cut = min(len(data), at + size), at + size > len(data)
+            if cut:
+                self.fault()
+            if kind < 2:
+                self.netflow9_templates(data[at + 4 : stop], source, options=kind == 1, cut=cut)
+            elif kind < 256:
+                self.fault()
+            else:
+                self.data_set(at + 4, stop, (source, kind), cut=cut)
+            at = stop
+        return None
+
+    def netflow9_templates(self, body: bytes, source: Any, *, options: bool, cut: bool) -> None:
+        at, header = 0, 6 if options else 4
+        while len(body) - at >= header:
+            template, count = struct.unpack_from("!HH", body, at)
+            if not template and not count:
+                at += 4
+                continue
+            if template < 256:
+                return None if cut else self.fault()
+            scopes = size = 0
+            if options:
+                rest = int.from_bytes(body[at + 4 : at + 6], "big")
+                scopes, size = count // 4, count + rest
+            else:
+                size = 4 * count
+            begin, at = at + header, at + header + size
+            if at > len(body):
+                return None if cut else self.fault()
+            fields = []
+            for number, place in enumerate(range(begin, at - 3, 4)):
+                kind, width = struct.unpack_from("!HH", body, place)
+                named = netflow9_scope if number < scopes else netflow9_element
+                fields.append((named(kind, width), width))
+            uneven = options and (count % 4 or rest % 4)
+            if uneven or not sum(width != 0 for _, width in fields):
+                if not cut:
+                    self.fault()
+            else:
+                self.templates[source, template] = (tuple(fields), scopes)
         return None
 
     # ── sFlow ──
