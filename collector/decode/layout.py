@@ -9,7 +9,7 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -248,9 +248,12 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         layout: Layout,
         octets: Octets,
         segments: NDArray[np.int64],
-        computed: Mapping[str, NDArray[Any]] | None = None,
+        computed: Mapping[str, NDArray[Any] | Callable[[], NDArray[Any]]] | None = None,
     ) -> None:
-        """Records of `layout` at `segments`; `computed` are further columns, which come first."""
+        """Records of `layout` at `segments`; `computed` are further columns, which come first.
+
+        A column that is given as a function is computed when it is asked for.
+        """
         self.layout = layout
         self._octets = octets
         self._segments = segments
@@ -260,11 +263,14 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """One column, with a value per record."""
-        if name in self._computed:
-            return self._computed[name]
         column = self._columns.get(name)
         if column is None:
-            column = self._columns[name] = self._read(self.layout.places[name], name)
+            given = self._computed.get(name)
+            if given is None:
+                column = self._read(self.layout.places[name], name)
+            else:
+                column = given() if callable(given) else given
+            self._columns[name] = column
         return column
 
     def __iter__(self) -> Iterator[str]:

@@ -26,6 +26,7 @@ from collector.decode.template_store import Key
 from collector.decode.templates import (
     FIRST_DATA_SET,
     IPFIX,
+    NETFLOW9,
     TEMPLATE_SETS,
     BadTemplate,
     read_templates,
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 
 
 SET_HEADER_OCTETS: Final = 4
-PROTOCOLS: Final = {IPFIX: "ipfix", 9: "netflow9"}
+_SHORT: Final = 16
+"""Octets of padding up to which it is looked at for all sets together."""
+PROTOCOLS: Final = {IPFIX: "ipfix", NETFLOW9: "netflow9"}
 
 
 class Messages(NamedTuple):
@@ -132,9 +135,10 @@ class _Read:
         if not len(located.owner):
             return None
         message = message[located.owner]
-        export_time_ns, uptime_ms = messages.export_time_ns[message], messages.uptime_ms[message]
+        export_time_ns = messages.export_time_ns[message]
         fields = Columns(layout, self.octets, located.segments)
-        computed = uptime_times(fields, export_time_ns // 1_000_000 - uptime_ms, uptime_ms)
+        uptime_ms = messages.uptime_ms[message] if version == NETFLOW9 else None
+        computed = uptime_times(layout, fields, export_time_ns // 1_000_000, uptime_ms)
         if computed:
             fields = Columns(layout, self.octets, located.segments, computed)
         return Batch(
@@ -161,12 +165,23 @@ class _Read:
         reason = "variable-length value ends past its set"
         self.faults.add(rows, rest, located.needed, left, reason, where=bad)
         self.units[message[bad]] = UNKNOWN
-        filled = (left > 0) & uncut & ~broken
-        buffer = self.octets.buffer
-        for number in np.flatnonzero(filled).tolist():
-            filled[number] = buffer[rest[number] : end[number]].any()
+        filled = np.zeros(len(left), np.bool_)
+        padded = np.flatnonzero((left > 0) & uncut & ~broken)
+        filled[padded] = self._any_octet(rest[padded], left[padded])
         reason = "octets behind the last record are not padding"
         self.faults.add(rows, rest, 0, left, reason, where=filled)
+
+    def _any_octet(self, at: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether any of the `count` octets from each place on is not zero."""
+        buffer = self.octets.buffer
+        found = np.zeros(len(at), np.bool_)
+        # Padding is short, so its first octets, then its second ones, and so on; the rest singly.
+        for index in range(min(int(count.max(initial=0)), _SHORT)):
+            rows = np.flatnonzero(count > index)
+            found[rows] |= buffer[at[rows] + index] != 0
+        for row in np.flatnonzero((count > _SHORT) & ~found).tolist():
+            found[row] = buffer[at[row] : at[row] + count[row]].any()
+        return found
 
 
 class SetDecoder:
@@ -214,6 +229,7 @@ class SetDecoder:
         sets, version = self.sets, self.version
         kinds = TEMPLATE_SETS[version]
         shared = self.block.habits.templates_serve_all_domains
+        seen: dict[tuple[object, ...], int] = {}
         for number in np.flatnonzero(sets.id < FIRST_DATA_SET).tolist():
             exporter, domain, socket = self._exporter(number)
             kind, at, end = int(sets.id[number]), int(sets.content[number]), int(sets.end[number])
@@ -222,10 +238,15 @@ class SetDecoder:
                 continue
             options = kind == kinds[1]
             content = self.block.octets.buffer[at:end].tobytes()
+            announcement = (exporter, domain, socket, kind, content)
+            if seen.get(announcement) == self.templates.generation:
+                continue  # Word for word what is known already.
             most = self.templates.most.fields_per_template
+            faulty = False
             when_ns = int(self.messages.arrived_ns[sets.message[number]])
             for record in read_templates(content, options=options, version=version, fields=most):
                 if isinstance(record, BadTemplate):
+                    faulty = True
                     if not sets.cut[number]:
                         self._fault(number, at + record.offset, *record[1:])
                 elif record.template < FIRST_DATA_SET:
@@ -235,6 +256,8 @@ class SetDecoder:
                     self.templates.define(key, number, record.layout, when_ns)
                     if shared and record.layout is not None:
                         self.templates.share(key, socket, record.layout)
+            if not faulty:
+                seen[announcement] = self.templates.generation
 
     def _fault(self, number: int, at: int, needed: int, available: int, reason: str) -> None:
         """Note one fault, in a set."""

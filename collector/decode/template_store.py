@@ -40,6 +40,8 @@ class Templates:
         self.most = most
         self.reached: Counter[str] = Counter()
         """Templates displaced, by the limit that did it."""
+        self.generation = 0
+        """Grows with every change: what was announced before it may mean something else now."""
         self._known: dict[Key, Layout] = {}
         self._of_exporter: dict[int, dict[Key, int]] = {}
         """Per exporter: its templates, longest not announced first, and when they were (ns)."""
@@ -65,6 +67,7 @@ class Templates:
         known = self._known.get(key)
         if known is layout:
             return  # Sent again, as UDP exporters do.
+        self.generation += 1
         self._changes.setdefault(key, [(-1, known)]).append((instant, layout))
         if known is not None:
             self._release(known)
@@ -105,6 +108,7 @@ class Templates:
 
     def _drop(self, key: Key, limit: str) -> None:
         """Displace a template."""
+        self.generation += 1
         self._release(self._known[key])
         self._forget(key)
         self.reached[limit] += 1

@@ -7,14 +7,19 @@ milliseconds, which wrap every 49.7 days).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from collector.decode.elements import RAW
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+
+    from collector.decode.layout import Layout
 
 NTP_TO_UNIX_S: Final = 2_208_988_800
 """1900 to 1970."""
@@ -36,27 +41,42 @@ def unwrapped(then_ms: NDArray[Any], now_ms: NDArray[np.int64]) -> NDArray[np.in
 
 
 def uptime_times(
-    columns: Mapping[str, NDArray[Any]], boot_ms: NDArray[np.int64], uptime_ms: NDArray[np.int64]
-) -> dict[str, NDArray[np.int64]]:
+    layout: Layout,
+    columns: Mapping[str, NDArray[Any]],
+    export_ms: NDArray[np.int64],
+    uptime_ms: NDArray[np.int64] | None,
+) -> dict[str, Callable[[], NDArray[np.int64]]]:
     """`flowStartMilliseconds` and `flowEndMilliseconds` of records that tell uptimes only.
 
     Args:
+        layout: of the records.
         columns: of the records.
-        boot_ms: what the clock on the wall showed when the uptime was 0.
-        uptime_ms: at export; below 0 if the message does not say it (IPFIX): then the records must,
-        with systemInitTimeMilliseconds (160).
+        export_ms: when they were sent, in milliseconds since 1970.
+        uptime_ms: the exporter's uptime then; None if the message does not say it (IPFIX): then the
+        records must say when it was 0, with systemInitTimeMilliseconds (160).
     """
-    computed = {}
+    computed: dict[str, Callable[[], NDArray[np.int64]]] = {}
+    places = layout.places
+    booted = _INIT in places and places[_INIT].field.kind not in RAW
     for end in ("flowStart", "flowEnd"):
-        then = columns.get(f"{end}SysUpTime")
-        if then is None or f"{end}Milliseconds" in columns or then.dtype.kind != "u":
+        name = f"{end}SysUpTime"
+        numeric = name in places and places[name].field.kind == "unsigned32"
+        if not numeric or f"{end}Milliseconds" in places or not (booted or uptime_ms is not None):
             continue
-        booted = columns.get(_INIT)
-        if booted is not None:
-            computed[f"{end}Milliseconds"] = booted.astype(np.int64) + then.astype(np.int64)
-        elif (uptime_ms >= 0).all():
-            computed[f"{end}Milliseconds"] = boot_ms + unwrapped(then, uptime_ms)
+        computed[f"{end}Milliseconds"] = partial(_absolute, columns, name, export_ms, uptime_ms)
     return computed
+
+
+def _absolute(
+    columns: Mapping[str, NDArray[Any]],
+    name: str,
+    export_ms: NDArray[np.int64],
+    uptime_ms: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """One column of uptimes in milliseconds since 1970."""
+    if uptime_ms is None:
+        return columns[_INIT].astype(np.int64) + columns[name].astype(np.int64)
+    return export_ms - uptime_ms + unwrapped(columns[name], uptime_ms)
 
 
 _INIT: Final = "systemInitTimeMilliseconds"
