@@ -349,6 +349,12 @@ def packet(frame: bytes) -> dict[str, Any]:
         kind = int.from_bytes(frame[at : at + 2], "big")
     fields["ethernetType"] = kind
     rest = frame[at + 2 :]
+    labels = 0
+    while kind in (0x8847, 0x8848) and len(rest) > 4 and labels < 8:
+        bottom, rest, labels = rest[2] & 1, rest[4:], labels + 1
+        if bottom:
+            kind = fields["ethernetType"] = {4: 0x0800, 6: 0x86DD}.get(rest[0] >> 4, kind)
+            break
     if kind == 0x0800 and len(rest) >= 20 and rest[0] >> 4 == 4:
         ipv4(fields, rest)
     if kind == 0x86DD and len(rest) >= 40 and rest[0] >> 4 == 6:
