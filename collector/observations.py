@@ -130,16 +130,23 @@ def _sample(columns: Mapping[str, NDArray[Any]]) -> Columns:
     see.
     """
     rate = columns["samplingInterval"].astype(np.uint64)
-    frame_octets = columns["frameLength"].astype(np.int64) - columns["stripped"]
     packet_octets = columns["ipTotalLength"].astype(np.uint64)
     return {
         **_packet_key(columns),
         "packets": rate,
-        "octets_l2": np.maximum(frame_octets, 0).astype(np.uint64) * rate,
+        **_frame_octets(columns, rate),
         "octets_l3": _known(packet_octets * rate, columns["ipVersion"] != 0),
         "tcpControlBits": _known(columns["tcpControlBits"], columns["hasTcpHeader"]),
         "samples": np.ones(len(rate), np.uint64),
     }
+
+
+def _frame_octets(columns: Mapping[str, NDArray[Any]], rate: NDArray[np.uint64]) -> Columns:
+    """octets_l2 of flow samples, unless the agent told the length of the IP packet only."""
+    if "frameLength" not in columns:
+        return {}
+    octets = columns["frameLength"].astype(np.int64) - columns["stripped"]
+    return {"octets_l2": np.maximum(octets, 0).astype(np.uint64) * rate}
 
 
 def _packet_key(columns: Mapping[str, NDArray[Any]]) -> Columns:

@@ -27,10 +27,10 @@ def value(item: Any) -> Any:
 
 
 def records(decoded: Decoded, fields: dict[str, Any] | None = None) -> list[Record]:
-    """All records but counters, in order of datagram and offset."""
+    """All records but counters and extended data, in order of datagram and offset."""
     found: list[Record] = []
     for batch in decoded.batches:
-        if batch.kind != "counters":
+        if batch.kind not in ("counters", "extended"):
             found += batch_records(batch, fields)
     return sorted(found, key=lambda record: record[1:3])
 

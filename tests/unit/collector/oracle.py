@@ -266,6 +266,8 @@ class Oracle:
         for begin, form, body in self.items(header, len(data), data[header - 4 : header]):
             if form in (1, 3):
                 self.flow_sample(begin, body, "!8I" if form == 1 else "!11I")
+            if form in (2, 4):
+                self.counter_sample(begin, body, 12 if form == 2 else 16)
         return None
 
     def items(self, at: int, end: int, count: bytes) -> list[tuple[int, int, int]]:
@@ -283,30 +285,130 @@ class Oracle:
             at += (length + 8 + 3) // 4 * 4
         return found
 
+    def counter_sample(self, begin: int, length: int, size: int) -> None:
+        at = begin + 8
+        if length < size:
+            return self.fault()
+        count = self.data[at + size - 4 : at + size]
+        known = {1: 88, 2: 52, 5: 28, 7: 56, 1001: 28, 1004: 12, 1005: 4, 2203: 40, 2207: 24}
+        for where, form, octets in self.items(at + size, at + length, count):
+            name = int.from_bytes(self.data[where + 8 : where + 12], "big")
+            if octets < known.get(form, 0) or (form == 1005 and name + 4 > octets):
+                self.fault()
+        return None
+
     def flow_sample(self, begin: int, length: int, head: str) -> None:
         size, at = struct.calcsize(head), begin + 8
         if length < size:
             return self.fault()
         values = struct.unpack_from(head, self.data, at)
         records = self.items(at + size, at + length, self.data[at + size - 4 : at + size])
+        first: dict[int, bytes] = {}
         for where, form, octets in records:
-            if form != 1:
-                continue
-            if octets < 16:
+            body = self.data[where + 8 : where + 8 + octets]
+            if form in (1, 2, 3, 4):
+                first.setdefault(form, body)
+            elif not extended(form, body):
+                self.fault()
+        form = next((form for form in (1, 3, 4, 2) if form in first), 0)
+        read = {1: header, 2: sampled_ethernet, 3: sampled_ipv4, 4: sampled_ipv6}.get(form)
+        if read is not None:
+            try:
+                sampled = read(first[form])
+            except struct.error:
                 return self.fault()
-            protocol, frame, stripped, captured = struct.unpack_from("!4I", self.data, where + 8)
-            if captured > octets - 16:
-                return self.fault()
-            if protocol == 1:
-                header = self.data[where + 24 : where + 24 + captured]
-                sampled = {
-                    "samplingInterval": values[2 if head == "!8I" else 3],
-                    "frameLength": frame,
-                    "stripped": stripped,
-                }
-                self.add("flow sample", begin, sampled | packet(header))
-            return None
+            if sampled is not None:
+                rate = {"samplingInterval": values[2 if head == "!8I" else 3]}
+                self.add("flow sample", begin, rate | sampled)
         return None
+
+
+def header(body: bytes) -> dict[str, Any] | None:
+    """A sampled header."""
+    protocol, frame, stripped, captured = struct.unpack_from("!4I", body)
+    if captured > len(body) - 16:
+        raise struct.error
+    data = body[16 : 16 + captured]
+    fake = {11: 0x0800, 12: 0x86DD, 13: 0x8847}.get(protocol)
+    if fake:
+        data = bytes(12) + struct.pack("!H", fake) + data
+    elif protocol != 1:
+        return None
+    return {"frameLength": frame, "stripped": stripped} | packet(data)
+
+
+def sampled_ethernet(body: bytes) -> dict[str, Any]:
+    """A sampled Ethernet frame."""
+    frame, source, destination, kind = struct.unpack_from("!I6sxx6sxxI", body)
+    return {"frameLength": frame, "stripped": 4} | packet(
+        destination + source + struct.pack("!H", kind & 0xFFFF)
+    )
+
+
+def sampled_ipv4(body: bytes) -> dict[str, Any]:
+    """A sampled IPv4 packet."""
+    length, protocol, source, destination, *rest = struct.unpack_from("!8I", body)
+    mapped = 0xFFFF << 32
+    return sampled_ip(length, protocol, (mapped | source, mapped | destination), rest, 4)
+
+
+def sampled_ipv6(body: bytes) -> dict[str, Any]:
+    """A sampled IPv6 packet."""
+    length, protocol, source, destination, *rest = struct.unpack_from("!2I16s16s4I", body)
+    ends = int.from_bytes(source, "big"), int.from_bytes(destination, "big")
+    return sampled_ip(length, protocol, ends, rest, 6)
+
+
+def sampled_ip(
+    length: int, protocol: int, ends: tuple[int, int], rest: list[int], version: int
+) -> dict[str, Any]:
+    """What IPv4 and IPv6 have in common."""
+    protocol &= 0xFF
+    ports = [0, 0] if protocol == {4: 1, 6: 58}[version] else rest[:2]
+    return packet(b"") | {
+        "ethernetType": {4: 0x0800, 6: 0x86DD}[version],
+        "ipVersion": version,
+        "sourceIPAddress": ends[0],
+        "destinationIPAddress": ends[1],
+        "protocolIdentifier": protocol,
+        "sourceTransportPort": ports[0] & 0xFFFF,
+        "destinationTransportPort": ports[1] & 0xFFFF,
+        "tcpControlBits": rest[2] & 0xFFFF,
+        "hasTcpHeader": int(protocol == 6),
+        "ipTotalLength": length,
+    }
+
+
+def extended(form: int, body: bytes) -> bool:
+    """Whether a record of extended data is whole."""
+    fixed = {1001: 16, 1020: 8, 1029: 4, 1030: 4}
+    shape = {1002: "ann", 1003: "annnpln", 1006: "all", 1007: "aa"}.get(form, "")
+    at = fixed.get(form, 0)
+
+    def number() -> int:
+        nonlocal at
+        at += 4
+        return int.from_bytes(body[at - 4 : at], "big") if at <= len(body) else 1 << 20
+
+    for part in shape:
+        if part == "a":
+            skip = {0: 0, 1: 4, 2: 16}.get(number())
+            if skip is None:
+                return False
+            at += skip
+        elif part == "n":
+            number()
+        else:
+            for _ in range(count) if (count := number()) <= 256 and part == "p" else ():
+                number()
+                inner = number()
+                if inner > 256:
+                    return False
+                at += 4 * inner
+            if count > 256:
+                return False
+            at += 4 * count if part == "l" else 0
+    return at <= len(body)
 
 
 def typed(kind: str, raw: bytes) -> Any:
