@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from collector.decode.octets import Octets
@@ -70,6 +72,8 @@ class Packets:
     """One of several IP fragments, the first included."""
     ip_octets: NDArray[np.int64]
     """Length of the IP packet with its header, as the header declares it."""
+    network: NDArray[np.int64]
+    """Where the IP header begins (index into the buffer); only with `ip_version`."""
     transport: NDArray[np.int64]
     """Where the header behind IP begins (index into the buffer); 0: nowhere."""
     payload: NDArray[np.int64]
@@ -80,6 +84,12 @@ class Packets:
     def take(self, rows: NDArray[np.int64]) -> Packets:
         """Some of them, in the order of `rows`."""
         return Packets(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Packets]) -> Packets:
+        """The packets of all parts, one behind the other."""
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @classmethod
     def undissected(cls, count: int) -> Packets:
@@ -105,9 +115,10 @@ class Packets:
             has_tcp=flags[0],
             fragment=flags[1],
             ip_octets=i64[0],
-            transport=i64[1],
-            payload=i64[2],
-            payload_octets=i64[3],
+            network=i64[1],
+            transport=i64[2],
+            payload=i64[3],
+            payload_octets=i64[4],
         )
 
 
@@ -233,6 +244,7 @@ def _ipv4(
     rows, at, end = rows[sound], at[sound], end[sound]
     header_octets, total = header_octets[sound], total[sound]
     packets.ip_version[rows] = 4
+    packets.network[rows] = at
     packets.depth[rows] = NETWORK
     packets.protocol[rows] = octets.u8(at + 9)
     packets.source[rows] = octets.ipv4(at + 12)
@@ -257,6 +269,7 @@ def _ipv6(
     sound = octets.u8(at) >> 4 == 6
     rows, at, end = rows[sound], at[sound], end[sound]
     packets.ip_version[rows] = 6
+    packets.network[rows] = at
     packets.depth[rows] = NETWORK
     packets.protocol[rows] = octets.u8(at + 6)
     packets.source[rows] = octets.ipv6(at + 8)

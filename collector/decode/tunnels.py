@@ -66,9 +66,11 @@ def dissect_inner(octets: Octets, outer: Packets, end: NDArray[np.int64]) -> Inn
     ethernet = np.flatnonzero(kind == _TRANSPARENT_ETHERNET)
     ip = np.flatnonzero((kind == IPV4) | (kind == IPV6))
     rows = np.concatenate([ethernet, ip])
-    packets = _together(
-        dissect(octets, at[ethernet], end[ethernet] - at[ethernet]),
-        dissect_network(octets, at[ip], end[ip] - at[ip], kind[ip]),
+    packets = Packets.joined(
+        [
+            dissect(octets, at[ethernet], end[ethernet] - at[ethernet]),
+            dissect_network(octets, at[ip], end[ip] - at[ip], kind[ip]),
+        ]
     )
     order = np.argsort(rows, kind="stable")
     return Inner(rows[order], packets.take(order), segment[rows[order]])
@@ -95,13 +97,3 @@ def _gre(
     at[rows], kind[rows] = behind, octets.u16(start + 2)
     keyed = key[sound] == 1
     segment[rows[keyed]] = octets.u32((start + 4 + 4 * checksum[sound])[keyed])
-
-
-def _together(one: Packets, other: Packets) -> Packets:
-    """The packets of both, one behind the other."""
-    return Packets(
-        *(
-            np.concatenate([getattr(one, name), getattr(other, name)])
-            for name in Packets.__dataclass_fields__
-        )
-    )
