@@ -47,8 +47,8 @@ OBSERVER: Final = {
     "sub_agent": pl.UInt32,
     "flowDirection": pl.UInt8,
 }
-"""Who saw it: netflow5 and ipfix have an observation domain, sflow5 has an agent and sub-agent.
-flowDirection: 0 ingress, 1 egress, null not said."""
+"""Who saw it: netflow5, netflow9 and ipfix have an observation domain, sflow5 has an agent and
+sub-agent. flowDirection: 0 ingress, 1 egress, null not said."""
 
 MEASURES: Final = {
     "packets": pl.UInt64,
@@ -194,7 +194,8 @@ def _observer(batch: Batch) -> Columns:
         "protocol": batch.protocol,
         "exporter_upper": batch.exporter[:, 0],
         "exporter_lower": batch.exporter[:, 1],
-        "origin": batch.datagram.astype(np.uint64) << 32 | batch.offset.astype(np.uint64),
+        "origin": np.maximum(batch.datagram, 0).astype(np.uint64) << 32
+        | batch.offset.astype(np.uint64),
     }
     if batch.observation_domain is not None:
         columns["observation_domain"] = batch.observation_domain

@@ -14,6 +14,8 @@ import numpy as np
 from collector.decode.address import ipv4_column
 from collector.decode.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, WITH_PORTS
 from collector.decode.packet_columns import packet_columns
+from collector.decode.sampling import sampling_rate
+from collector.decode.times import ntp_ns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +55,11 @@ def observe(batch: Batch, habits: Habits) -> Columns | None:
         "octets_l3": columns.get("octetDeltaCount"),
         "octets_l2": columns.get("layer2OctetDeltaCount"),
     }
+    rate = None if habits.counts_are_scaled else sampling_rate(columns)
+    if rate is None and not habits.counts_are_scaled:
+        rate = batch.sampling_rate
+    if batch.protocol != "netflow5" and rate is not None:
+        counts = _scaled(counts, rate)
     if batch.protocol == "netflow5":
         # The header's interval: 0 is another way to say that every packet was counted.
         interval = np.maximum(columns["samplingInterval"], 1).astype(np.uint64)
@@ -66,6 +73,29 @@ def observe(batch: Batch, habits: Habits) -> Columns | None:
     observed = key | counts | _times_ns(batch)
     observed |= {"flowDirection": columns.get("flowDirection"), "tcpControlBits": flags}
     return {name: column for name, column in observed.items() if column is not None}
+
+
+def _scaled(
+    counts: dict[str, NDArray[Any] | None], rate: NDArray[np.float64]
+) -> dict[str, NDArray[Any] | None]:
+    """Counts of sampled packets, as of all packets; where the rate is not known (NaN), as they are.
+
+    What was sampled is `samples`; it is not known where the rate is not.
+    """
+    known = ~np.isnan(rate)
+    factor = np.where(known, rate, 1)
+    whole = bool((factor == np.rint(factor)).all())
+    scaled: dict[str, NDArray[Any] | None] = {}
+    for name, count in counts.items():
+        if count is None:
+            scaled[name] = None
+        elif whole:
+            scaled[name] = count.astype(np.uint64) * factor.astype(np.uint64)
+        else:
+            scaled[name] = np.rint(count * factor).astype(np.uint64)
+    packets = counts["packets"]
+    scaled["samples"] = None if packets is None else _known(packets, known)
+    return scaled
 
 
 def observe_wire(capture: Capture, packets: Packets) -> Columns:
@@ -100,16 +130,23 @@ def _sample(columns: Mapping[str, NDArray[Any]]) -> Columns:
     see.
     """
     rate = columns["samplingInterval"].astype(np.uint64)
-    frame_octets = columns["frameLength"].astype(np.int64) - columns["stripped"]
     packet_octets = columns["ipTotalLength"].astype(np.uint64)
     return {
         **_packet_key(columns),
         "packets": rate,
-        "octets_l2": np.maximum(frame_octets, 0).astype(np.uint64) * rate,
+        **_frame_octets(columns, rate),
         "octets_l3": _known(packet_octets * rate, columns["ipVersion"] != 0),
         "tcpControlBits": _known(columns["tcpControlBits"], columns["hasTcpHeader"]),
         "samples": np.ones(len(rate), np.uint64),
     }
+
+
+def _frame_octets(columns: Mapping[str, NDArray[Any]], rate: NDArray[np.uint64]) -> Columns:
+    """octets_l2 of flow samples, unless the agent told the length of the IP packet only."""
+    if "frameLength" not in columns:
+        return {}
+    octets = columns["frameLength"].astype(np.int64) - columns["stripped"]
+    return {"octets_l2": np.maximum(octets, 0).astype(np.uint64) * rate}
 
 
 def _packet_key(columns: Mapping[str, NDArray[Any]]) -> Columns:
@@ -188,6 +225,10 @@ def _times_ns(batch: Batch) -> Columns:
             absolute = batch.columns.get(f"{end}{unit}")
             if absolute is not None:
                 times[name] = absolute.astype(np.int64) * unit_ns
+        for unit in ("Microseconds", "Nanoseconds"):
+            stamps = batch.columns.get(f"{end}{unit}")
+            if stamps is not None and stamps.ndim == 1:
+                times[name] = ntp_ns(stamps, microseconds=unit == "Microseconds")
         delta = batch.columns.get(f"{end}DeltaMicroseconds")
         if delta is not None:
             # Before the export time, though the element's name does not say so (RFC 5102 section

@@ -1,8 +1,9 @@
-"""Read pcap files into columns, and the UDP datagrams out of them; write them with `Writer`.
+"""Read captures into columns, and the UDP datagrams out of them; write them with `Writer`.
 
-File format: draft-ietf-opsawg-pcap, both byte orders, microseconds and nanoseconds. A file whose
+File formats: draft-ietf-opsawg-pcap, both byte orders, microseconds and nanoseconds, and pcapng
+(`collector.pcapng`); packed ones too, and standard input (`collector.files`). A file whose
 end is missing (its writer was killed) gives all whole frames and a fault; only a file that is no
-pcap at all is an error.
+capture at all is an error.
 
 `Writer` and `encapsulate_udp` come from `collector.recording`, which a program that must start
 fast, without numpy, imports directly.
@@ -12,8 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +21,12 @@ import numpy as np
 from collector.decode.datagrams import Datagrams
 from collector.decode.octets import Octets
 from collector.decode.packet import ETHERNET as DISSECTED_ETHERNET
-from collector.decode.packet import TRANSPORT, UDP, Packets, dissect
+from collector.decode.packet import TRANSPORT, UDP
 from collector.fault import Fault
+from collector.files import load
+from collector.fragments import reassemble
+from collector.links import dissect_frames
+from collector.pcapng import SECTION, frames
 from collector.recording import (
     ETHERNET,
     MAGIC_NS,
@@ -34,6 +38,9 @@ from collector.recording import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from collector.decode.packet import Packets
+    from collector.fragments import Whole
 
 __all__ = ["Capture", "NotACaptureError", "Writer", "datagrams", "encapsulate_udp", "read"]
 
@@ -60,8 +67,11 @@ class Capture:
     timestamps_ns: NDArray[np.int64]
     """Since 1970 (UTC)."""
     linktype: int
+    """Of the first frame."""
     fault: Fault | None = None
     """Where the file stopped making sense, if it did; frames behind that are not known."""
+    linktypes: NDArray[np.int64] | None = None
+    """Of each frame, if they differ."""
 
     def __len__(self) -> int:
         """How many frames."""
@@ -69,16 +79,48 @@ class Capture:
 
 
 def read(file: str | os.PathLike[str] | bytes) -> Capture:
-    """Read a capture, given its path or its octets.
+    """Read a capture, given its path ("-": standard input) or its octets.
 
-    A file is mapped, not copied: it must not shrink while the capture is in use.
+    A file that is not packed is mapped, not copied: it must not shrink while the capture is in use.
 
     Raises:
         OSError: the file cannot be read.
-        NotACaptureError: it is no pcap file.
+        NotACaptureError: it is no pcap or pcapng file.
     """
     name = "these octets" if isinstance(file, bytes) else os.fspath(file)
-    buffer = _load(file)
+    loaded = load(file)
+    if loaded.octets[:4].tobytes() == SECTION.to_bytes(4, "big"):
+        capture = _read_pcapng(loaded.octets, name)
+    else:
+        capture = _read_pcap(loaded.octets, name)
+    if not loaded.broken:
+        return capture
+    fault = Fault(len(capture) + 1, len(loaded.octets), 1, 0, loaded.broken)
+    return replace(capture, fault=fault)
+
+
+def _read_pcapng(buffer: NDArray[np.uint8], name: str) -> Capture:
+    """Read the octets of a pcapng file."""
+    found = frames(buffer)
+    if found.fault is not None and not found.fault.offset:
+        message = f"{name} is not a pcap file: its first section cannot be read"
+        raise NotACaptureError(message)
+    linktypes = found.linktypes
+    mixed = len(linktypes) and (linktypes != linktypes[0]).any()
+    return Capture(
+        buffer=buffer,
+        offsets=found.offsets,
+        lengths=found.lengths,
+        original_lengths=found.original_lengths,
+        timestamps_ns=found.timestamps_ns,
+        linktype=int(linktypes[0]) if len(linktypes) else ETHERNET,
+        fault=found.fault,
+        linktypes=linktypes if mixed else None,
+    )
+
+
+def _read_pcap(buffer: NDArray[np.uint8], name: str) -> Capture:
+    """Read the octets of a pcap file."""
     byte_order, unit_ns = _byte_order(buffer[:_FILE_HEADER_OCTETS].tobytes(), name)
     (linktype,) = struct.unpack_from(byte_order + "I", buffer.data, 20)
     headers, fault = _walk(buffer, byte_order)
@@ -97,15 +139,6 @@ def read(file: str | os.PathLike[str] | bytes) -> Capture:
         linktype=linktype & 0xFFFF,
         fault=fault,
     )
-
-
-def _load(file: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
-    """The octets of a file, mapped into memory."""
-    if isinstance(file, bytes):
-        return np.frombuffer(file, np.uint8)
-    if Path(file).is_file() and Path(file).stat().st_size:
-        return np.asarray(np.memmap(file, np.uint8, "r"))
-    return np.frombuffer(Path(file).read_bytes(), np.uint8)
 
 
 def _byte_order(header: bytes, name: str) -> tuple[str, int]:
@@ -144,36 +177,35 @@ def _walk(buffer: NDArray[np.uint8], byte_order: str) -> tuple[list[int], Fault 
     return headers, Fault(len(headers) + 1, offset, _RECORD_HEADER_OCTETS, available, reason)
 
 
-def packets(capture: Capture) -> Packets:
-    """Take the frames apart; of another link type than Ethernet nothing is known."""
-    if capture.linktype != ETHERNET:
-        return Packets.undissected(len(capture))
-    return dissect(Octets(capture.buffer), capture.offsets, capture.lengths)
-
-
 def datagrams(capture: Capture) -> Datagrams:
-    """The UDP datagrams of a capture, in file order.
+    """The UDP datagrams of a capture, in file order, those in IP fragments put together.
 
-    UDP that is fragmented or whose header is cut off becomes a fault, numbered by frame; other
-    traffic is counted in `others`.
+    Fragments of which others are missing, and UDP whose header is cut off, become faults, numbered
+    by frame; other traffic is counted in `others`.
     """
-    dissected = packets(capture)
+    links = capture.linktype if capture.linktypes is None else capture.linktypes
+    dissected = dissect_frames(Octets(capture.buffer), capture.offsets, capture.lengths, links)
     is_udp = (dissected.protocol == UDP) & (dissected.ip_version > 0)
     end = capture.offsets + capture.lengths
     header_there = (dissected.depth == TRANSPORT) & (dissected.payload > 0)
     header_there &= dissected.payload_octets >= 0
     whole = is_udp & header_there & ~dissected.fragment
-    rows = np.flatnonzero(whole)
-    start = dissected.payload[rows]
-    length = np.minimum(end[rows] - start, dissected.payload_octets[rows])
+    pieces = np.flatnonzero(is_udp & dissected.fragment).tolist()
+    joined = reassemble(capture.buffer, dissected, pieces, end) if pieces else []
+    used = np.zeros(len(capture), np.bool_)
+    used[[row for one in joined for row in one.rows]] = True
     faults = [] if capture.fault is None else [capture.fault]
-    for row in np.flatnonzero((is_udp & ~whole) | (dissected.depth < DISSECTED_ETHERNET)).tolist():
+    unusable = (is_udp & ~whole & ~used) | (dissected.depth < DISSECTED_ETHERNET)
+    for row in np.flatnonzero(unusable).tolist():
         reason = (
             "an IP fragment of UDP" if dissected.fragment[row] else "no UDP header in the frame"
         )
         needed, available = int(capture.original_lengths[row]), int(capture.lengths[row])
         faults.append(Fault(row + 1, 0, needed, available, reason))
-    return Datagrams(
+    rows = np.flatnonzero(whole)
+    start = dissected.payload[rows]
+    length = np.minimum(end[rows] - start, dissected.payload_octets[rows])
+    found = Datagrams(
         buffer=capture.buffer,
         offset=start,
         length=length,
@@ -184,5 +216,33 @@ def datagrams(capture: Capture) -> Datagrams:
         destination=dissected.destination[rows],
         destination_port=dissected.destination_port[rows],
         faults=tuple(faults),
-        others=len(capture) - len(rows) - len(faults) + (capture.fault is not None),
+        others=int((~whole & ~used & ~unusable).sum()),
     )
+    return _with_joined(found, rows, joined, capture, dissected) if joined else found
+
+
+def _with_joined(
+    found: Datagrams,
+    rows: NDArray[np.int64],
+    joined: list[Whole],
+    capture: Capture,
+    dissected: Packets,
+) -> Datagrams:
+    """Put datagrams that were in fragments where their last fragment came."""
+    last = np.array([one.row for one in joined], np.int64)
+    lengths = np.array([len(one.payload) for one in joined], np.int64)
+    extra = np.frombuffer(b"".join(one.payload for one in joined), np.uint8)
+    ports = np.array([(one.source_port, one.destination_port) for one in joined], np.uint16)
+    both = replace(
+        found,
+        buffer=np.concatenate([found.buffer, extra]),
+        offset=np.concatenate([found.offset, len(found.buffer) + np.cumsum(lengths) - lengths]),
+        length=np.concatenate([found.length, lengths]),
+        missing=np.concatenate([found.missing, np.zeros(len(joined), np.int64)]),
+        timestamp_ns=np.concatenate([found.timestamp_ns, capture.timestamps_ns[last]]),
+        source=np.concatenate([found.source, dissected.source[last]]),
+        source_port=np.concatenate([found.source_port, ports[:, 0]]),
+        destination=np.concatenate([found.destination, dissected.destination[last]]),
+        destination_port=np.concatenate([found.destination_port, ports[:, 1]]),
+    )
+    return both.take(np.argsort(np.concatenate([rows, last]), kind="stable"))

@@ -1,4 +1,4 @@
-"""Export datagrams to records in columns: NetFlow v5, IPFIX, sFlow v5.
+"""Export datagrams to records in columns: NetFlow v5 and v9, IPFIX, sFlow v5.
 
 decoded = decode(pcap.datagrams(pcap.read("exports.pcap")), habits=OPEN_VSWITCH)
 for batch in decoded.batches: batch.columns["packetDeltaCount"]
@@ -10,6 +10,7 @@ from collector.decode.batch import Batch
 from collector.decode.datagrams import Datagrams
 from collector.decode.engine import NETFLOW, PORTS, SFLOW, Decoded, Decoder, Summary, decode
 from collector.decode.habits import OPEN_VSWITCH, STANDARD, Habits
+from collector.decode.limits import Limits
 from collector.decode.sequence import Stream
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Decoded",
     "Decoder",
     "Habits",
+    "Limits",
     "Stream",
     "Summary",
     "decode",

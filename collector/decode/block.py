@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from collector.decode.datagrams import Datagrams
     from collector.decode.faults import FaultLog
     from collector.decode.habits import Habits
+    from collector.decode.learned import Learned
     from collector.decode.octets import Octets
-    from collector.decode.templates import Templates
+    from collector.decode.template_store import Templates
+    from collector.decode.waiting import Waiting
 
 
 @dataclass(slots=True)
@@ -23,8 +25,16 @@ class Block:
     habits: Habits
     templates: Templates
     """Known from earlier blocks; decoding adds to them."""
+    waiting: Waiting
+    """Data of earlier blocks without a template; likewise."""
+    learned: Learned
+    """What options data of earlier blocks said; likewise."""
+    before: int
+    """Datagrams in earlier blocks."""
     faults: FaultLog
     unknown: Counter[str] = field(default_factory=Counter)
     """Well-formed, but of a kind that is not known."""
+    reached: Counter[str] = field(default_factory=Counter)
+    """Limits that were reached."""
     borrowed_templates: int = 0
     """Sets decoded by another observation domain's template."""

@@ -1,17 +1,29 @@
 """Information elements: what a number in a template means.
 
-One table, number to name and abstract data type, after the IANA registry "IPFIX Information
-Elements" (RFC 7012) and, for enterprise 6876 (VMware), Open vSwitch's
-ofproto/ipfix-enterprise-entities.def. Now it holds what NetFlow v5 has and Open vSwitch sends; an
-element that is not here is kept as raw octets under "PEN/ID".
+The table is `elements.txt`, a line per element: the whole IANA registry "IPFIX Information
+Elements" (RFC 7012), whose numbers up to 127 are NetFlow v9's too, and what Cisco (9), CERT (6871),
+VMware with Open vSwitch (6876) and ntop (35632) send. It is read when the first element is asked
+for. An element that is not there is kept as raw octets under "PEN/ID".
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 IANA: Final = 0
-VMWARE: Final = 6876
+CERT: Final = 6871
+NTOP: Final = 35_632
+REVERSE: Final = 29_305
+"""IANA's elements in the other direction of a biflow (RFC 5103 section 6.1)."""
+_CERT_REVERSE_BIT: Final = 0x4000
+"""CERT's elements likewise: YAF sets this bit in the id."""
+NETFLOW9_NTOP: Final = 57_472
+"""NetFlow v9 has no enterprises: ntop adds this to its ids (nProbe's manual)."""
 
 
 class Element(NamedTuple):
@@ -21,123 +33,29 @@ class Element(NamedTuple):
     """Its IANA name; "PEN/ID" for one that is not in the table."""
     kind: str
     """Abstract data type of RFC 7012 section 3.1."""
+    units: str = ""
+    """What is counted, as the registry has it: octets, packets, milliseconds, …"""
 
 
-_IANA: Final = """
-1 octetDeltaCount unsigned64
-2 packetDeltaCount unsigned64
-4 protocolIdentifier unsigned8
-5 ipClassOfService unsigned8
-6 tcpControlBits unsigned16
-7 sourceTransportPort unsigned16
-8 sourceIPv4Address ipv4Address
-9 sourceIPv4PrefixLength unsigned8
-10 ingressInterface unsigned32
-11 destinationTransportPort unsigned16
-12 destinationIPv4Address ipv4Address
-13 destinationIPv4PrefixLength unsigned8
-14 egressInterface unsigned32
-15 ipNextHopIPv4Address ipv4Address
-16 bgpSourceAsNumber unsigned32
-17 bgpDestinationAsNumber unsigned32
-19 postMCastPacketDeltaCount unsigned64
-20 postMCastOctetDeltaCount unsigned64
-21 flowEndSysUpTime unsigned32
-22 flowStartSysUpTime unsigned32
-25 minimumIpTotalLength unsigned64
-26 maximumIpTotalLength unsigned64
-27 sourceIPv6Address ipv6Address
-28 destinationIPv6Address ipv6Address
-31 flowLabelIPv6 unsigned32
-32 icmpTypeCodeIPv4 unsigned16
-34 samplingInterval unsigned32
-56 sourceMacAddress macAddress
-58 vlanId unsigned16
-60 ipVersion unsigned8
-61 flowDirection unsigned8
-80 destinationMacAddress macAddress
-82 interfaceName string
-83 interfaceDescription string
-85 octetTotalCount unsigned64
-86 packetTotalCount unsigned64
-132 droppedOctetDeltaCount unsigned64
-133 droppedPacketDeltaCount unsigned64
-134 droppedOctetTotalCount unsigned64
-135 droppedPacketTotalCount unsigned64
-136 flowEndReason unsigned8
-138 observationPointId unsigned64
-139 icmpTypeCodeIPv6 unsigned16
-144 exportingProcessId unsigned32
-150 flowStartSeconds dateTimeSeconds
-151 flowEndSeconds dateTimeSeconds
-152 flowStartMilliseconds dateTimeMilliseconds
-153 flowEndMilliseconds dateTimeMilliseconds
-158 flowStartDeltaMicroseconds unsigned32
-159 flowEndDeltaMicroseconds unsigned32
-167 notSentPacketTotalCount unsigned64
-174 postMCastPacketTotalCount unsigned64
-175 postMCastOctetTotalCount unsigned64
-176 icmpTypeIPv4 unsigned8
-177 icmpCodeIPv4 unsigned8
-178 icmpTypeIPv6 unsigned8
-179 icmpCodeIPv6 unsigned8
-192 ipTTL unsigned8
-195 ipDiffServCodePoint unsigned8
-196 ipPrecedence unsigned8
-198 octetDeltaSumOfSquares unsigned64
-199 octetTotalSumOfSquares unsigned64
-210 paddingOctets octetArray
-218 tcpSynTotalCount unsigned64
-219 tcpFinTotalCount unsigned64
-220 tcpRstTotalCount unsigned64
-221 tcpPshTotalCount unsigned64
-222 tcpAckTotalCount unsigned64
-223 tcpUrgTotalCount unsigned64
-240 ethernetHeaderLength unsigned8
-243 dot1qVlanId unsigned16
-244 dot1qPriority unsigned8
-256 ethernetType unsigned16
-351 layer2SegmentId unsigned64
-352 layer2OctetDeltaCount unsigned64
-353 layer2OctetTotalCount unsigned64
-354 ingressUnicastPacketTotalCount unsigned64
-355 ingressMulticastPacketTotalCount unsigned64
-356 ingressBroadcastPacketTotalCount unsigned64
-357 egressUnicastPacketTotalCount unsigned64
-358 egressBroadcastPacketTotalCount unsigned64
-368 ingressInterfaceType unsigned32
-369 egressInterfaceType unsigned32
-"""
-
-_VMWARE: Final = """
-891 tunnelType unsigned8
-892 tunnelKey octetArray
-893 tunnelSourceIPv4Address ipv4Address
-894 tunnelDestinationIPv4Address ipv4Address
-895 tunnelProtocolIdentifier unsigned8
-896 tunnelSourceTransportPort unsigned16
-897 tunnelDestinationTransportPort unsigned16
-898 virtualObsID string
-"""
-
-
-def _table(enterprise: int, text: str) -> dict[tuple[int, int], Element]:
-    """Read one enterprise's lines."""
-    rows = (line.split() for line in text.split("\n") if line)
-    return {(enterprise, int(number)): Element(name, kind) for number, name, kind in rows}
-
-
-ELEMENTS: Final = _table(IANA, _IANA) | _table(VMWARE, _VMWARE)
-"""(private enterprise number, element id) to element; IANA's own have number 0."""
-
-KINDS: Final = {element.name: element.kind for element in ELEMENTS.values()}
-"""Name to abstract data type."""
+@cache
+def elements() -> Mapping[tuple[int, int], Element]:
+    """(private enterprise number, element id) to element; IANA's own have number 0."""
+    table: dict[tuple[int, int], Element] = {}
+    enterprise = IANA
+    for line in Path(__file__).with_name("elements.txt").read_text("utf-8").split("\n"):
+        if line.startswith("["):
+            enterprise = int(line[1 : line.index("]")])
+        elif line and not line.startswith("#"):
+            number, *rest = line.split()
+            table[enterprise, int(number)] = Element(*rest)
+    return table
 
 
 _WIDTHS: Final = {
     "macAddress": (6,),
     "ipv4Address": (4,),
     "ipv6Address": (16,),
+    "boolean": (1,),
     "float32": (4,),
     "float64": (4, 8),
     "dateTimeMicroseconds": (8,),
@@ -145,15 +63,63 @@ _WIDTHS: Final = {
 }
 """Octets that a value of a type can have; numbers and the other types: 1 to 8 (RFC 7011 section
 6.2, reduced-size encoding; some exporters also write them wider than their type)."""
-_RAW: Final = ("octetArray", "string")
+LISTS: Final = ("basicList", "subTemplateList", "subTemplateMultiList")
+"""Structured data types (RFC 6313): columns hold their octets, `collector.decode.lists` reads
+them."""
+RAW: Final = ("octetArray", "string", *LISTS)
+"""Types whose values stay octets."""
 
 
+@lru_cache(maxsize=4096)
 def element(enterprise: int, number: int, width: int) -> Element:
     """The element with this number, as a field of this width.
 
     An unknown element, or one whose type has no values of this width, is raw octets under "PEN/ID".
     """
-    known = ELEMENTS.get((enterprise, number))
-    if known and (known.kind in _RAW or width in _WIDTHS.get(known.kind, range(1, 9))):
-        return known
+    known = _lookup(enterprise, number)
+    if known is not None:
+        if known.kind in RAW or width in _WIDTHS.get(known.kind, range(1, 9)):
+            return known
+        if known.kind == "unsigned256" and 8 < width <= 32:
+            return known._replace(kind="octetArray")
     return Element(f"{enterprise}/{number}", "octetArray")
+
+
+def _lookup(enterprise: int, number: int) -> Element | None:
+    """An element of the table, or the reverse of one."""
+    known = elements().get((enterprise, number))
+    if known is None and enterprise == REVERSE:
+        known = elements().get((IANA, number))
+        return known and _reversed(known)
+    if known is None and enterprise == CERT and number & _CERT_REVERSE_BIT:
+        known = elements().get((CERT, number & ~_CERT_REVERSE_BIT))
+        return known and _reversed(known)
+    return known
+
+
+def _reversed(forward: Element) -> Element:
+    """The same in the other direction (RFC 5103 section 6.1: reverse, then the name)."""
+    name = forward.name[:1].upper() + forward.name[1:]
+    return forward._replace(name=f"reverse{name}")
+
+
+_SCOPES: Final = {
+    1: Element("scopeSystem", "octetArray"),
+    4: Element("scopeCache", "octetArray"),
+}
+"""NetFlow v9's scopes that have no element of the same number; 2 is an interface, 5 a template."""
+_SCOPE_ELEMENTS: Final = {2: 10, 3: 141, 5: 145}
+
+
+def netflow9_element(number: int, width: int) -> Element:
+    """The element of a NetFlow v9 field type (RFC 3954 section 8): IANA's number, or ntop's."""
+    if NETFLOW9_NTOP <= number < NETFLOW9_NTOP + 1024:
+        return element(NTOP, number - NETFLOW9_NTOP, width)
+    return element(IANA, number, width)
+
+
+def netflow9_scope(number: int, width: int) -> Element:
+    """The element of a NetFlow v9 scope field type (RFC 3954 section 6.1)."""
+    if number in _SCOPE_ELEMENTS:
+        return element(IANA, _SCOPE_ELEMENTS[number], width)
+    return _SCOPES.get(number, Element(f"scope{number}", "octetArray"))

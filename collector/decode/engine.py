@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from collector.decode import ipfix, netflow5, sflow
+from collector.decode import ipfix, netflow5, netflow9, sflow
 from collector.decode.block import Block
 from collector.decode.faults import FaultLog
 from collector.decode.habits import STANDARD, Habits
+from collector.decode.learned import Learned
+from collector.decode.limits import DEFAULT, Limits
 from collector.decode.octets import Octets
 from collector.decode.streams import streams
-from collector.decode.templates import Templates
+from collector.decode.template_store import Templates
+from collector.decode.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from collector.fault import Fault
 
 NETFLOW: Final = "netflow"
-"""NetFlow 5, and IPFIX, which is version 10: their version is in the first two octets."""
+"""NetFlow 5 and 9, and IPFIX, which is version 10: their version is in the first two octets."""
 SFLOW: Final = "sflow"
 
 PORTS: Final[Mapping[int, str]] = {2055: NETFLOW, 4739: NETFLOW, 9995: NETFLOW, 6343: SFLOW}
@@ -39,11 +42,16 @@ PORTS: Final[Mapping[int, str]] = {2055: NETFLOW, 4739: NETFLOW, 9995: NETFLOW, 
 
 _UNASSIGNED: Final = "unassigned"
 _VERSIONS: Final = {
-    NETFLOW: {netflow5.VERSION: "netflow5", ipfix.VERSION: "ipfix"},
+    NETFLOW: {
+        netflow5.VERSION: "netflow5",
+        netflow9.VERSION: "netflow9",
+        ipfix.VERSION: "ipfix",
+    },
     SFLOW: {sflow.VERSION: "sflow5"},
 }
 _DECODERS: Final = {
     "netflow5": netflow5.decode,
+    "netflow9": netflow9.decode,
     "ipfix": ipfix.decode,
     "sflow5": sflow.decode,
 }
@@ -70,6 +78,10 @@ class Summary:
     """Datagrams to ports to which no protocol is assigned."""
     borrowed_templates: int
     """Sets decoded by a template that their socket sent to another domain (see `habits`)."""
+    waiting: int = 0
+    """Data sets that wait for their template at the end."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Limits that were reached, and how often (`collector.decode.limits`)."""
 
     @property
     def faults(self) -> int:
@@ -92,21 +104,55 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes block after block of datagrams; templates are kept from one to the next."""
+    """Decodes block after block of datagrams; what was learned is kept from one to the next."""
 
-    def __init__(self, habits: Habits = STANDARD, ports: Mapping[int, str] = PORTS) -> None:
-        """Know no templates yet."""
+    def __init__(
+        self,
+        habits: Habits = STANDARD,
+        ports: Mapping[int, str] = PORTS,
+        *,
+        most: Limits = DEFAULT,
+        template_lifetime_s: float | None = None,
+    ) -> None:
+        """Know no templates yet.
+
+        Args:
+            habits: what the exporter does differently from the formats' texts.
+            ports: UDP destination port to `NETFLOW` or `SFLOW`.
+            most: what may be kept.
+            template_lifetime_s: a template that was not announced again for so long before a block
+            is forgotten (RFC 7011 section 8.4); None: never.
+        """
         self.habits = habits
         self.ports = ports
-        self.templates = Templates()
+        self.template_lifetime_s = template_lifetime_s
+        self.templates = Templates(most)
+        self.waiting = Waiting(most)
+        self.learned = Learned(most)
+        self._before = 0
 
-    def decode(self, datagrams: Datagrams) -> Decoded:
-        """Decode one block."""
+    def decode(self, datagrams: Datagrams, *, last: bool = False) -> Decoded:
+        """Decode one block.
+
+        Args:
+            datagrams: in order of arrival.
+            last: nothing follows: data that still waits for its template becomes faults.
+        """
         faults = FaultLog(datagrams.offset)
         for fault in datagrams.faults:
             faults.note(fault)
         octets = Octets(datagrams.buffer)
-        block = Block(octets, datagrams, self.habits, self.templates, faults)
+        block = Block(
+            octets=octets,
+            datagrams=datagrams,
+            habits=self.habits,
+            templates=self.templates,
+            waiting=self.waiting,
+            learned=self.learned,
+            faults=faults,
+            before=self._before,
+        )
+        self._expire(datagrams)
         sorted_out = self._sort(block)
         batches: list[Batch] = []
         sequences: list[Stream] = []
@@ -114,6 +160,10 @@ class Decoder:
             decoded, sequenced = decode_rows(block, sorted_out[protocol])
             batches += decoded
             sequences += [stream for one in sequenced for stream in streams(one, datagrams)]
+        if last:
+            for fault in self.waiting.give_up(self._before):
+                faults.note(fault)
+        self._before += len(datagrams)
         ports, counts = np.unique(
             datagrams.destination_port[sorted_out[_UNASSIGNED]], return_counts=True
         )
@@ -127,8 +177,23 @@ class Decoder:
             unknown=dict(block.unknown),
             unassigned_ports=dict(zip(ports.tolist(), counts.tolist(), strict=True)),
             borrowed_templates=block.borrowed_templates,
+            waiting=self.waiting.sets,
+            limits=self._reached(block),
         )
         return Decoded(batches, summary, self.habits)
+
+    def _expire(self, datagrams: Datagrams) -> None:
+        """Forget templates that have outlived themselves."""
+        if self.template_lifetime_s is not None and len(datagrams):
+            lifetime_ns = int(self.template_lifetime_s * 1_000_000_000)
+            self.templates.expire(int(datagrams.timestamp_ns[0]) - lifetime_ns)
+
+    def _reached(self, block: Block) -> dict[str, int]:
+        """Limits that this block ran into."""
+        total = block.reached + self.templates.reached + self.learned.reached
+        self.templates.reached.clear()
+        self.learned.reached.clear()
+        return dict(total)
 
     def _sort(self, block: Block) -> dict[str, NDArray[np.int64]]:
         """Sort datagrams by protocol and version; the rows of each."""
@@ -163,4 +228,4 @@ def decode(
         (`collector.decode.habits`).
         ports: UDP destination port to `NETFLOW` or `SFLOW`.
     """
-    return Decoder(habits, ports).decode(datagrams)
+    return Decoder(habits, ports).decode(datagrams, last=True)

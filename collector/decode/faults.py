@@ -22,15 +22,27 @@ FURTHER: Final = "further reasons"
 class FaultLog:
     """What could not be decoded."""
 
-    def __init__(self, offset: NDArray[np.int64]) -> None:
-        """A log for datagrams that begin at `offset` in their buffer."""
+    def __init__(self, offset: NDArray[np.int64], number: NDArray[np.int64] | None = None) -> None:
+        """A log for datagrams that begin at `offset` in their buffer, and their 1-based numbers."""
         self._offset = offset
+        self._number = number
         self.kept: list[Fault] = []
         self.counts: Counter[str] = Counter()
 
+    def beside(self, offset: NDArray[np.int64], number: NDArray[np.int64]) -> FaultLog:
+        """The same log, for datagrams in another buffer."""
+        log = FaultLog(offset, number)
+        log.kept, log.counts = self.kept, self.counts
+        return log
+
+    def _count(self, reason: str, times: int) -> None:
+        """Count a reason, unless there are too many different ones."""
+        known = reason in self.counts or len(self.counts) < REASONS
+        self.counts[reason if known else FURTHER] += times
+
     def note(self, fault: Fault) -> None:
-        """Take over a fault of the capture."""
-        self.counts[fault.reason] += 1
+        """Take over a fault that is placed already."""
+        self._count(fault.reason, 1)
         if len(self.kept) < KEPT:
             self.kept.append(fault)
 
@@ -52,13 +64,14 @@ class FaultLog:
             )
         if not len(datagrams):
             return
-        known = reason in self.counts or len(self.counts) < REASONS
-        self.counts[reason if known else FURTHER] += len(datagrams)
+        self._count(reason, len(datagrams))
+        numbers = datagrams + 1 if self._number is None else self._number[datagrams]
         room = KEPT - len(self.kept)
-        rows = zip(datagrams[:room], at[:room], needed[:room], available[:room], strict=True)
+        columns = (datagrams, numbers, at, needed, available)
+        rows = zip(*(column[:room] for column in columns), strict=True)
         self.kept += [
-            Fault(int(row) + 1, int(place - self._offset[row]), int(need), int(there), reason)
-            for row, place, need, there in rows
+            Fault(int(number), int(place - self._offset[row]), int(need), int(there), reason)
+            for row, number, place, need, there in rows
         ]
 
     @property

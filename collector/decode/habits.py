@@ -21,6 +21,12 @@ class Habits:
     ipfix_sequence: Literal["per domain", "per socket"] = "per domain"
     """What one count of data records runs over: a transport session and domain (RFC 7011 section
     3.1), or all domains that one socket exports."""
+    netflow9_sequence: Literal["datagrams", "data records"] = "datagrams"
+    """What the header's number counts (RFC 3954 section 5.1: export packets; some count flows)."""
+    netflow9_sequence_runs: Literal["per domain", "per exporter"] = "per domain"
+    """Over what it runs: each source id, or all of an exporter."""
+    counts_are_scaled: bool = False
+    """NetFlow v9 and IPFIX: counts have been multiplied by the sampling rate already."""
     templates_serve_all_domains: bool = False
     """Data without a template in its domain is decoded by one that its socket sent to another."""
 
@@ -41,6 +47,8 @@ OPEN_VSWITCH = Habits(
     # next, once per exporter and interval; flow-based sampling can have several domains in one
     # exporter.
     templates_serve_all_domains=True,
+    # ofproto/ofproto-dpif-ipfix.c: packetDeltaCount grows by 1 / probability per sample.
+    counts_are_scaled=True,
 )
 """Open vSwitch 3.1.0, as seen in real exports (tests/golden). What else is worth knowing of them:
 

@@ -9,12 +9,14 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+
+from collector.decode.elements import RAW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = 65_535
 """Width of a field of variable length, as templates write it."""
-_RAW: Final = ("octetArray", "string")
 _LONG: Final = 255
 """First octet of a variable-length value: the length is in the next two."""
 
@@ -210,7 +211,7 @@ def _dtype(field: Field) -> Any:
     kind, width = field.kind, field.width
     if kind == "ipv6Address":
         return (">u8", (2,))
-    if kind in _RAW or width not in (1, 2, 4, 8):
+    if kind in RAW or width not in (1, 2, 4, 8):
         return ("u1", (width,))
     if kind.startswith("float"):
         return f">f{width}"
@@ -220,7 +221,7 @@ def _dtype(field: Field) -> Any:
 def _convert(field: Field, raw: NDArray[Any]) -> NDArray[Any]:
     """What was read, in native byte order; odd widths and MAC addresses become one number."""
     if raw.ndim == 2 and raw.dtype == np.uint8:
-        if field.kind in _RAW:
+        if field.kind in RAW:
             return raw.copy()
         number = np.zeros(len(raw), np.uint64)
         for column in raw.T:
@@ -247,9 +248,12 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         layout: Layout,
         octets: Octets,
         segments: NDArray[np.int64],
-        computed: Mapping[str, NDArray[Any]] | None = None,
+        computed: Mapping[str, NDArray[Any] | Callable[[], NDArray[Any]]] | None = None,
     ) -> None:
-        """Records of `layout` at `segments`; `computed` are further columns, which come first."""
+        """Records of `layout` at `segments`; `computed` are further columns, which come first.
+
+        A column that is given as a function is computed when it is asked for.
+        """
         self.layout = layout
         self._octets = octets
         self._segments = segments
@@ -259,11 +263,14 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """One column, with a value per record."""
-        if name in self._computed:
-            return self._computed[name]
         column = self._columns.get(name)
         if column is None:
-            column = self._columns[name] = self._read(self.layout.places[name], name)
+            given = self._computed.get(name)
+            if given is None:
+                column = self._read(self.layout.places[name], name)
+            else:
+                column = given() if callable(given) else given
+            self._columns[name] = column
         return column
 
     def __iter__(self) -> Iterator[str]:

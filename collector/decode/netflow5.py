@@ -5,11 +5,12 @@ Source: Cisco, NetFlow Export Datagram Format, tables B-3 and B-4. A datagram is
 
     header  version 2, count 2, sysUptime 4 (ms), unix_secs 4, unix_nsecs 4, flow_sequence 4,
             engine_type 1, engine_id 1, sampling 2 (2 bits mode, 14 bits interval)
-    record  48 octets, `LAYOUT`
+    record  48 octets, `layout`
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from collector.decode.batch import Batch
 from collector.decode.elements import element
 from collector.decode.layout import Columns, Field, Layout
 from collector.decode.streams import Sequenced
+from collector.decode.times import unwrapped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +53,12 @@ _FIELDS: Final = (
     (13, 1),  # dst_mask
     (210, 2),  # pad2
 )
-LAYOUT: Final = Layout(tuple(Field(*element(0, number, width), width) for number, width in _FIELDS))
+
+
+@cache
+def layout() -> Layout:
+    """The layout of a record."""
+    return Layout(tuple(Field(*element(0, number, width)[:2], width) for number, width in _FIELDS))
 
 
 def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Sequenced]]:
@@ -76,7 +83,7 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
     reason = "fewer records than the NetFlow v5 header counts"
     faults.add(rows, records_end, RECORD_OCTETS, left, reason, where=declared > end)
     faults.add(rows, declared, 0, left, "octets behind the last record", where=declared < end)
-    located = LAYOUT.locate(octets, body, records_end)
+    located = layout().locate(octets, body, records_end)
     sequence = octets.u32(start + 16).astype(np.int64)
     if block.habits.netflow5_sequence == "last record":
         sequence = sequence - count + 1
@@ -105,26 +112,21 @@ def _batch(
     export_time_ns += octets.u32(start + 12).astype(np.int64)
     # What a clock on the wall showed when the uptime was 0.
     boot_ms = (export_time_ns // 1_000_000 - uptime_ms)[owner]
-    fields = Columns(LAYOUT, octets, located.segments)
+    fields = Columns(layout(), octets, located.segments)
     computed = {
         "samplingInterval": (octets.u16(start + 22) & 0x3FFF).astype(np.int64)[owner],
         "flowStartMilliseconds": boot_ms
-        + _unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
-        "flowEndMilliseconds": boot_ms + _unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),
+        + unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
+        "flowEndMilliseconds": boot_ms + unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),
     }
     return Batch(
         protocol="netflow5",
         kind="data",
         template=np.full(len(owner), VERSION, np.int64),
-        columns=Columns(LAYOUT, octets, located.segments, computed),
+        columns=Columns(layout(), octets, located.segments, computed),
         datagram=rows[owner] + 1,
         offset=located.segments[:, 0] - start[owner],
         exporter=datagrams.source[rows[owner]],
         export_time_ns=export_time_ns[owner],
         observation_domain=domain[owner],
     )
-
-
-def _unwrapped(then_ms: NDArray[np.uint32], now_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An uptime that may be of before the counter's last wrap (every 49.7 days): then negative."""
-    return now_ms - ((now_ms - then_ms + (1 << 31)) % (1 << 32) - (1 << 31))

@@ -2,8 +2,8 @@
 
 One column per header field, one row per frame. A header that is cut short, or that contradicts
 itself, ends the dissection of its frame there: `depth` says how far it went, and columns of what
-was not reached are 0. Sources: IEEE 802.3 and 802.1Q, RFC 791 (IPv4), RFC 8200 (IPv6 and its
-extension headers), RFC 9293 (TCP), RFC 768 (UDP), RFC 792 and 4443 (ICMP).
+was not reached are 0. Sources: IEEE 802.3 and 802.1Q, RFC 3032 (MPLS), RFC 791 (IPv4), RFC 8200
+(IPv6 and its extension headers), RFC 9293 (TCP), RFC 768 (UDP), RFC 792 and 4443 (ICMP).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from collector.decode.octets import Octets
@@ -23,7 +25,11 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 NOTHING, ETHERNET, NETWORK, TRANSPORT = range(4)
 """Depths: nothing; the Ethernet header; the IP header; the ports (ICMP: type and code) too."""
 
+MPLS = np.array([0x8847, 0x8848], np.uint16)
+_MAX_LABELS = 8
+_LABEL_OCTETS = 4
 _VLAN_TAGS = np.array([0x8100, 0x88A8, 0x9100], np.uint16)
+_NOWHERE = -1
 _MAX_VLAN_TAGS = 4
 WITH_PORTS = np.array([TCP, UDP, 33, 132, 136], np.uint8)
 """TCP, UDP, DCCP, SCTP, UDP-Lite: they begin with two port numbers."""
@@ -42,7 +48,7 @@ class Packets:
     source_mac: NDArray[np.uint64]
     destination_mac: NDArray[np.uint64]
     ethernet_type: NDArray[np.uint16]
-    """Of the payload, behind the VLAN tags."""
+    """Of the payload, behind VLAN tags and, before an IP packet, MPLS labels."""
     vlan_id: NDArray[np.uint16]
     """Of the outermost tag; 0 without one."""
     ip_version: NDArray[np.uint8]
@@ -66,15 +72,29 @@ class Packets:
     """One of several IP fragments, the first included."""
     ip_octets: NDArray[np.int64]
     """Length of the IP packet with its header, as the header declares it."""
+    network: NDArray[np.int64]
+    """Where the IP header begins (index into the buffer); only with `ip_version`."""
+    transport: NDArray[np.int64]
+    """Where the header behind IP begins (index into the buffer); 0: nowhere."""
     payload: NDArray[np.int64]
     """Where the transport payload of TCP and UDP begins (index into the buffer)."""
     payload_octets: NDArray[np.int64]
     """Its length, as the headers declare it: perhaps longer than what was captured."""
 
+    def take(self, rows: NDArray[np.int64]) -> Packets:
+        """Some of them, in the order of `rows`."""
+        return Packets(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Packets]) -> Packets:
+        """The packets of all parts, one behind the other."""
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     @classmethod
     def undissected(cls, count: int) -> Packets:
         """`count` rows of which nothing is known yet."""
-        u8, u16, i64 = (np.zeros((12, count), kind) for kind in (np.uint8, np.uint16, np.int64))
+        u8, u16, i64 = (np.zeros((6, count), kind) for kind in (np.uint8, np.uint16, np.int64))
         addresses = np.zeros((2, count, 2), np.uint64)
         macs = np.zeros((2, count), np.uint64)
         flags = np.zeros((2, count), np.bool_)
@@ -95,8 +115,10 @@ class Packets:
             has_tcp=flags[0],
             fragment=flags[1],
             ip_octets=i64[0],
-            payload=i64[1],
-            payload_octets=i64[2],
+            network=i64[1],
+            transport=i64[2],
+            payload=i64[3],
+            payload_octets=i64[4],
         )
 
 
@@ -116,15 +138,70 @@ def dissect(octets: Octets, start: NDArray[np.int64], captured: NDArray[np.int64
     packets.source_mac[rows] = octets.mac(at + 6)
     packets.depth[rows] = ETHERNET
     network = _ethernet_type(octets, packets, rows, at + 12, end)
-    transport = np.zeros(len(start), np.int64)
+    _network(octets, packets, network, end)
+    return packets
+
+
+def dissect_network(
+    octets: Octets,
+    start: NDArray[np.int64],
+    captured: NDArray[np.int64],
+    ethernet_type: NDArray[np.uint16],
+) -> Packets:
+    """Take packets apart that have no Ethernet header; `ethernet_type` says what they begin with.
+
+    Such a packet has no MAC addresses: they are 0.
+    """
+    packets = Packets.undissected(len(start))
+    packets.ethernet_type[:] = ethernet_type
+    packets.depth[:] = ETHERNET
+    end = start + captured
+    network = start.copy()
+    tagged = np.flatnonzero(np.isin(ethernet_type, _VLAN_TAGS) & (captured >= 4))
+    network[np.isin(ethernet_type, _VLAN_TAGS)] = _NOWHERE
+    if len(tagged):
+        # A tag here is what is behind the type: the type of what follows is its second half.
+        packets.vlan_id[tagged] = octets.u16(start[tagged]) & 0x0FFF
+        behind = _ethernet_type(octets, packets, tagged, start[tagged] + 2, end, outermost=False)
+        network[tagged] = behind[tagged]
+    _network(octets, packets, network, end)
+    return packets
+
+
+def _network(
+    octets: Octets, packets: Packets, network: NDArray[np.int64], end: NDArray[np.int64]
+) -> None:
+    """Take apart what begins at `network` (_NOWHERE: nothing) and ends at `end`."""
+    _labels(octets, packets, network, end)
+    transport = packets.transport
     for read, kind, size in ((_ipv4, IPV4, _IPV4_OCTETS), (_ipv6, IPV6, _IPV6_OCTETS)):
-        rows = np.flatnonzero((packets.ethernet_type == kind) & (network > 0))
+        rows = np.flatnonzero((packets.ethernet_type == kind) & (network != _NOWHERE))
         rows = rows[network[rows] + size <= end[rows]]
         if len(rows):
             rows, transport_at = read(octets, packets, rows, network[rows], end[rows])
             transport[rows] = transport_at
     _transport(octets, packets, transport, end)
-    return packets
+
+
+def _labels(
+    octets: Octets, packets: Packets, network: NDArray[np.int64], end: NDArray[np.int64]
+) -> None:
+    """Step over MPLS labels (RFC 3032 section 2.1) in front of IP packets."""
+    rows = np.flatnonzero(np.isin(packets.ethernet_type, MPLS) & (network != _NOWHERE))
+    at = network[rows]
+    for _ in range(_MAX_LABELS):
+        there = at + _LABEL_OCTETS + 1 <= end[rows]
+        rows, at = rows[there], at[there]
+        if not len(rows):
+            return
+        bottom = (octets.u8(at + 2) & 1) == 1
+        at = at + _LABEL_OCTETS
+        version = octets.u8(at) >> 4
+        for number, kind in ((4, IPV4), (6, IPV6)):
+            ip = bottom & (version == number)
+            packets.ethernet_type[rows[ip]] = kind
+            network[rows[ip]] = at[ip]
+        rows, at = rows[~bottom], at[~bottom]
 
 
 def _ethernet_type(
@@ -133,9 +210,11 @@ def _ethernet_type(
     rows: NDArray[np.int64],
     at: NDArray[np.int64],
     end: NDArray[np.int64],
+    *,
+    outermost: bool = True,
 ) -> NDArray[np.int64]:
-    """Read EtherTypes behind VLAN tags; return where each frame's payload begins (0: nowhere)."""
-    network = np.zeros(len(end), np.int64)
+    """Read EtherTypes behind VLAN tags; return where each frame's payload begins (_NOWHERE)."""
+    network = np.full(len(end), _NOWHERE, np.int64)
     for tags in range(_MAX_VLAN_TAGS + 1):
         kind = octets.u16(at)
         packets.ethernet_type[rows] = kind
@@ -143,9 +222,9 @@ def _ethernet_type(
         tagged = np.isin(kind, _VLAN_TAGS) & (at + 6 <= end[rows])
         if tags == _MAX_VLAN_TAGS or not tagged.any():
             break
-        network[rows[tagged]] = 0
+        network[rows[tagged]] = _NOWHERE
         rows, at = rows[tagged], at[tagged] + 4
-        if not tags:
+        if not tags and outermost:
             packets.vlan_id[rows] = octets.u16(at - 2) & 0x0FFF
     return network
 
@@ -165,6 +244,7 @@ def _ipv4(
     rows, at, end = rows[sound], at[sound], end[sound]
     header_octets, total = header_octets[sound], total[sound]
     packets.ip_version[rows] = 4
+    packets.network[rows] = at
     packets.depth[rows] = NETWORK
     packets.protocol[rows] = octets.u8(at + 9)
     packets.source[rows] = octets.ipv4(at + 12)
@@ -189,6 +269,7 @@ def _ipv6(
     sound = octets.u8(at) >> 4 == 6
     rows, at, end = rows[sound], at[sound], end[sound]
     packets.ip_version[rows] = 6
+    packets.network[rows] = at
     packets.depth[rows] = NETWORK
     packets.protocol[rows] = octets.u8(at + 6)
     packets.source[rows] = octets.ipv6(at + 8)

@@ -16,6 +16,7 @@ record.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -23,17 +24,42 @@ import numpy as np
 from collector.decode.address import ipv4_column
 from collector.decode.batch import Batch
 from collector.decode.groups import split
-from collector.decode.layout import Columns
-from collector.decode.packet import dissect
+from collector.decode.layout import Columns, Layout
+from collector.decode.packet import dissect, dissect_network
 from collector.decode.packet_columns import packet_columns
-from collector.decode.sflow_layouts import COUNTERS, ETHERNET_HEADER, HEADER, RAW_HEADER, SAMPLES
+from collector.decode.sflow_layouts import (
+    COUNTERS,
+    ETHERNET_HEADER,
+    EXTENDED,
+    HEADER,
+    NETWORK_HEADERS,
+    PORT_NAME,
+    RAW_HEADER,
+    SAMPLED,
+    SAMPLES,
+)
+from collector.decode.sflow_records import (
+    GATEWAY,
+    MPLS,
+    NAT,
+    ROUTER,
+    parse,
+    raw_octets,
+    sampled_columns,
+)
 from collector.decode.streams import Sequenced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from collector.decode.block import Block
     from collector.decode.sflow_layouts import Sample
+
+Computed = dict[str, "NDArray[Any] | Callable[[], NDArray[Any]]"]
+_Described = tuple["NDArray[np.int64]", dict[str, "NDArray[Any]"]]
+"""Which samples, and columns of the packets that were sampled."""
 
 VERSION: Final = 5
 """In four octets, where NetFlow has two."""
@@ -78,8 +104,9 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
 
     Flow samples become one batch per format of sample, with the fields of the sample,
     `ingressInterface`, `egressInterface`, `frameLength`, and the sampled packet's header fields.
-    Counter records become one batch per format of record. What is well-formed but not known is
-    counted.
+    Counter records become one batch per format of record, and so do the flow records that the
+    packet's header does not say (kind "extended"; `sampleOffset` is where their sample begins).
+    Records that are not known are kept as `octets`, and counted.
     """
     agents = _read_headers(block, rows)
     if not len(agents.rows):
@@ -212,10 +239,42 @@ class _Decoder:
     ) -> list[Batch]:
         """Decode flow samples with the header of the packet that was sampled."""
         self._count_unknown(records, _FLOW_RECORDS, "flow record")
-        raw = records.take(records.format == RAW_HEADER)
-        # One packet is one sample: of several headers the first counts.
-        _, first = np.unique(raw.owner, return_index=True)
-        raw = raw.take(first)
+        batches = []
+        for owner, described in self._packets(items, records):
+            computed = {**_interfaces(head, owner, expanded=sample.expanded), **described}
+            segments = items.at[owner][:, None]
+            columns = Columns(sample.layout, self.octets, segments, computed)
+            batches.append(self._batch("flow sample", number, columns, items.take(owner)))
+        return batches + self._extended(items, records)
+
+    def _packets(self, items: _Items, records: _Items) -> list[_Described]:
+        """What the records of flow samples say of the packets: of which samples, in columns.
+
+        One packet is one sample: the first header counts, else what the agent says of the IP
+        packet, else of the frame.
+        """
+        found = self._headers(items, _first(records.take(records.format == RAW_HEADER)))
+        done = np.zeros(len(items.owner), np.bool_)
+        done[records.owner[records.format == RAW_HEADER]] = True
+        for number in (3, 4, 2):
+            sampled = _first(records.take((records.format == number) & ~done[records.owner]))
+            done[sampled.owner] = True
+            minimum = SAMPLED[number].minimum_octets
+            left = sampled.end - sampled.at
+            short = left < minimum
+            rows, reason = self.agents.rows[items.owner[sampled.owner]], "sampled packet cut short"
+            self.faults.add(rows, sampled.at, minimum, left, reason, where=short)
+            sampled = sampled.take(~short)
+            if len(sampled.owner):
+                columns = sampled_columns(self.octets, number, sampled.at)
+                found.append((sampled.owner, columns))
+        nothing = int((~done).sum())
+        if nothing:
+            self.unknown["sFlow flow sample without a sampled packet"] += nothing
+        return found
+
+    def _headers(self, items: _Items, raw: _Items) -> list[_Described]:
+        """Take the sampled headers apart, those with and those without Ethernet."""
         left, prefix = raw.end - raw.at, HEADER.minimum_octets
         rows = self.agents.rows[items.owner[raw.owner]]
         short = left < prefix
@@ -227,23 +286,53 @@ class _Decoder:
         there = length + prefix <= left
         reason = "sampled header cut short"
         self.faults.add(rows, raw.at, length + prefix, left, reason, where=~there)
-        ethernet = (described["headerProtocol"] == ETHERNET_HEADER) & there
-        others = len(items.owner) - len(first) + int((there & ~ethernet).sum())
+        protocol = described["headerProtocol"]
+        ethernet = (protocol == ETHERNET_HEADER) & there
+        network = np.isin(protocol, list(NETWORK_HEADERS)) & there
+        others = int((there & ~ethernet & ~network).sum())
         if others:
-            self.unknown["sFlow flow sample without a sampled Ethernet header"] += others
-        chosen = np.flatnonzero(ethernet)
-        if not len(chosen):
-            return []
-        of_sample = raw.owner[chosen]
-        packets = dissect(self.octets, raw.at[chosen] + prefix, length[chosen])
-        computed = {
-            **_interfaces(head, of_sample, expanded=sample.expanded),
-            **{name: described[name][chosen] for name in ("frameLength", "stripped")},
-            **packet_columns(packets),
-        }
-        segments = items.at[of_sample][:, None]
-        columns = Columns(sample.layout, self.octets, segments, computed)
-        return [self._batch("flow sample", number, columns, items.take(of_sample))]
+            self.unknown["sFlow flow sample with a header of another protocol"] += others
+        found: list[_Described] = []
+        for which in (ethernet, network):
+            chosen = np.flatnonzero(which)
+            if not len(chosen):
+                continue
+            at, size = raw.at[chosen] + prefix, length[chosen]
+            if which is ethernet:
+                packets = dissect(self.octets, at, size)
+            else:
+                kinds = [NETWORK_HEADERS[int(number)] for number in protocol[chosen]]
+                packets = dissect_network(self.octets, at, size, np.array(kinds, np.uint16))
+            lengths = {name: described[name][chosen] for name in ("frameLength", "stripped")}
+            found.append((raw.owner[chosen], {**lengths, **packet_columns(packets)}))
+        return found
+
+    def _extended(self, items: _Items, records: _Items) -> list[Batch]:
+        """Decode the flow records that say more than the packet's header."""
+        batches = []
+        records = records.take(~np.isin(records.format, [RAW_HEADER, *SAMPLED]))
+        for chosen in split(records.format):
+            some = records.take(chosen)
+            number = int(some.format[0])
+            parsed = parse(self.octets, number, some.at, some.end)
+            rows = self.agents.rows[items.owner[some.owner]]
+            left = some.end - some.at
+            reason = "flow record cut short"
+            self.faults.add(rows, some.at, left + 1, left, reason, where=~parsed.whole)
+            some, rows = some.take(parsed.whole), rows[parsed.whole]
+            if not len(some.owner):
+                continue
+            sample_at = items.at[some.owner] - _ITEM_HEAD_OCTETS
+            offset = sample_at - self.datagrams.offset[rows]
+            columns = Columns(
+                _NO_FIELDS,
+                self.octets,
+                some.at[:, None],
+                {"sampleOffset": offset, **parsed.columns},
+            )
+            placed = _Items(items.owner[some.owner], some.format, some.at, some.end)
+            batches.append(self._batch("extended", number, columns, placed))
+        return batches
 
     def _counters(
         self, sample: Sample, head: Columns, items: _Items, records: _Items
@@ -252,9 +341,7 @@ class _Decoder:
         batches = []
         for chosen in split(records.format):
             number = int(records.format[chosen[0]])
-            layout = COUNTERS.get(number)
-            if layout is None:
-                continue
+            layout = COUNTERS.get(number, _NO_FIELDS)
             some = records.take(chosen)
             rows = self.agents.rows[items.owner[some.owner]]
             left = some.end - some.at
@@ -268,12 +355,26 @@ class _Decoder:
                 where=short,
             )
             some = some.take(~short)
+            some = self._named_ports(items, some) if number == PORT_NAME else some
             if len(some.owner):
-                source = _source(head, some.owner, expanded=sample.expanded)
+                source: Computed = {**_source(head, some.owner, expanded=sample.expanded)}
+                if number == PORT_NAME:
+                    name_end = some.at + 4 + self.octets.u32(some.at)
+                    source["interfaceName"] = raw_octets(self.octets, some.at + 4, name_end)
+                elif number not in COUNTERS:
+                    source["octets"] = partial(raw_octets, self.octets, some.at, some.end)
                 columns = Columns(layout, self.octets, some.at[:, None], source)
                 placed = _Items(items.owner[some.owner], some.format, some.at, some.end)
                 batches.append(self._batch("counters", number, columns, placed))
         return batches
+
+    def _named_ports(self, items: _Items, records: _Items) -> _Items:
+        """Those port names that are whole."""
+        length = self.octets.u32(records.at).astype(np.int64) + 4
+        left = records.end - records.at
+        rows, reason = self.agents.rows[items.owner[records.owner]], "counter record cut short"
+        self.faults.add(rows, records.at, length, left, reason, where=length > left)
+        return records.take(length <= left)
 
     def _batch(self, kind: str, number: int, columns: Columns, items: _Items) -> Batch:
         """A batch of what begins at `items`."""
@@ -293,8 +394,15 @@ class _Decoder:
         )
 
 
-_FLOW_RECORDS: Final = (RAW_HEADER, 1001)
-"""Known flow records; of extended switch data (1001) nothing is used yet."""
+_FLOW_RECORDS: Final = (RAW_HEADER, *SAMPLED, *EXTENDED, ROUTER, GATEWAY, MPLS, NAT)
+"""Known flow records."""
+_NO_FIELDS: Final = Layout(())
+"""Of records whose columns are all computed."""
+
+
+def _first(records: _Items) -> _Items:
+    """The first record of each sample."""
+    return records.take(np.unique(records.owner, return_index=True)[1])
 
 
 def _source(head: Columns, rows: NDArray[np.int64], *, expanded: bool) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,14 @@
-"""Templates: field lists that exporters announce, kept per exporter, observation domain and id.
+"""Templates: what exporters write of the fields of their records.
 
-Source: RFC 7011 section 3.4 and 8. The octets of a field list are compiled into a layout once,
-however many exporters announce the same list. NetFlow v9 (RFC 3954) writes its lists almost alike.
+Sources: RFC 7011 sections 3.2, 3.4 and 8 (IPFIX), RFC 3954 sections 5.2 and 6.1 (NetFlow v9).
+
+    IPFIX        template id 2, field count 2, [scope field count 2,] fields of 4 octets, or 8 with
+                 an enterprise number
+    NetFlow v9   template id 2, field count 2, fields of 4 octets; or, of an options template,
+                 template id 2, scope octets 2, option octets 2, scope fields, option fields
+
+The octets of a field list are compiled into a layout once, however many exporters announce the
+same list. Which templates are valid is the business of `template_store`.
 """
 
 from __future__ import annotations
@@ -10,18 +17,23 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collector.decode.elements import IANA, element
+from collector.decode.elements import IANA, element, netflow9_element, netflow9_scope
 from collector.decode.layout import Field, Layout
+from collector.decode.limits import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATE_SET: Final = 2
-OPTIONS_TEMPLATE_SET: Final = 3
+IPFIX: Final = 10
+NETFLOW9: Final = 9
 FIRST_DATA_SET: Final = 256
 """Smallest id of a template, so of a set of data records."""
+TEMPLATE_SETS: Final = {IPFIX: (2, 3), NETFLOW9: (0, 1)}
+"""Version to the ids of template sets and options template sets."""
 _ENTERPRISE_BIT: Final = 0x8000
+_CACHED_OCTETS: Final = 9_216
 _TWO = struct.Struct("!HH")
+_THREE = struct.Struct("!HHH")
 _FOUR = struct.Struct("!I")
 
 
@@ -43,25 +55,46 @@ class BadTemplate(NamedTuple):
     reason: str
 
 
-@lru_cache(maxsize=1024)
-def read_templates(content: bytes, *, options: bool) -> tuple[Definition | BadTemplate, ...]:
+Records = tuple[Definition | BadTemplate, ...]
+
+
+def read_templates(
+    content: bytes,
+    *,
+    options: bool,
+    version: int = IPFIX,
+    fields: int = DEFAULT.fields_per_template,
+) -> Records:
     """The template records in the content of a template set or options template set.
 
-    Over UDP exporters send the same sets again and again: each is read once.
+    Over UDP exporters send the same sets again and again: each is read once, if it is not so long
+    that remembering it costs more than reading it.
+
+    Args:
+        content: the octets behind the set's header.
+        options: whether it is an options template set.
+        version: IPFIX or NETFLOW9.
+        fields: limit of fields in a template.
     """
-    return tuple(_template_records(content, options=options))
+    if len(content) > _CACHED_OCTETS:
+        return tuple(_READERS[version](content, fields, options=options))
+    return _read_cached(content, options, version, fields)
 
 
-def _template_records(content: bytes, *, options: bool) -> Iterator[Definition | BadTemplate]:
-    """The template records one by one."""
+@lru_cache(maxsize=256)
+def _read_cached(content: bytes, options: bool, version: int, fields: int) -> Records:  # noqa: FBT001
+    """`read_templates`, remembered."""
+    return tuple(_READERS[version](content, fields, options=options))
+
+
+def _ipfix_records(
+    content: bytes, limit: int, *, options: bool
+) -> Iterator[Definition | BadTemplate]:
+    """The template records of IPFIX one by one."""
     at, header = 0, 6 if options else 4
     while len(content) - at >= 4:
         template, count = _TWO.unpack_from(content, at)
-        if (
-            template < FIRST_DATA_SET
-            and not count
-            and template in (0, TEMPLATE_SET, OPTIONS_TEMPLATE_SET)
-        ):
+        if template < FIRST_DATA_SET and not count and template in (0, 2, 3):
             # Either padding, or all templates of this kind withdrawn (RFC 7011 section 8.1).
             if template:
                 yield Definition(template, None)
@@ -79,17 +112,68 @@ def _template_records(content: bytes, *, options: bool) -> Iterator[Definition |
             yield BadTemplate(at, end - at, len(content) - at, "template ends past its set")
             return
         scopes = _FOUR.unpack_from(content, at + 2)[0] & 0xFFFF if options else 0
-        layout = compile_layout(content[at + header : end], scopes)
-        if not layout.minimum_octets or scopes > count:
-            reason = (
-                "template of records without octets"
-                if scopes <= count
-                else "more scopes than fields"
-            )
-            yield BadTemplate(at, 0, len(content) - at, reason)
-        else:
-            yield Definition(template, layout)
+        bad = "more scopes than fields" if scopes > count else ""
+        yield _defined(content, at, template, (at + header, end, scopes), (IPFIX, limit, bad))
         at = end
+
+
+def _netflow9_records(
+    content: bytes, limit: int, *, options: bool
+) -> Iterator[Definition | BadTemplate]:
+    """The template records of NetFlow v9 one by one; it has no withdrawal."""
+    at, header = 0, 6 if options else 4
+    while len(content) - at >= header:
+        left = len(content) - at
+        template, count, rest = _THREE.unpack_from(content + b"\0\0", at)
+        if not template and not count:
+            at += 4  # Padding.
+            continue
+        if template < FIRST_DATA_SET:
+            yield BadTemplate(at, 0, left, "template id below 256")
+            return
+        size = count + rest if options else 4 * count
+        end, scopes = at + header + size, count // 4 if options else 0
+        odd = options and (count % 4 or rest % 4)
+        if end > len(content):
+            yield BadTemplate(at, end - at, left, "template ends past its set")
+            return
+        bad = "length of scopes or options is no multiple of 4" if odd else ""
+        yield _defined(content, at, template, (at + header, end, scopes), (NETFLOW9, limit, bad))
+        at = end
+
+
+_READERS: Final = {IPFIX: _ipfix_records, NETFLOW9: _netflow9_records}
+
+
+def _defined(
+    content: bytes,
+    at: int,
+    template: int,
+    place: tuple[int, int, int],
+    known: tuple[int, int, str],
+) -> Definition | BadTemplate:
+    """What the template record at `at` says: its fields' begin, end and scopes are `place`.
+
+    Args:
+        content: of the set.
+        at: where the record begins.
+        template: its id.
+        place: where the field list begins and ends, and its scopes.
+        known: version, limit of fields, and what is wrong with the record ("": nothing).
+    """
+    begin, end, scopes = place
+    version, limit, bad = known
+    left = len(content) - at
+    if not bad and end - begin > 8 * limit:
+        bad = "more fields in a template than the limit"
+    if bad:
+        return BadTemplate(at, 0, left, bad)
+    layout = compile_layout(content[begin:end], scopes, version)
+    if len(layout.fields) > limit:
+        return BadTemplate(at, 0, left, "more fields in a template than the limit")
+    if not layout.minimum_octets:
+        return BadTemplate(at, 0, left, "template of records without octets")
+    return Definition(template, layout)
 
 
 def _field_list_end(content: bytes, at: int, count: int) -> int:
@@ -100,84 +184,22 @@ def _field_list_end(content: bytes, at: int, count: int) -> int:
     return at
 
 
-@lru_cache(maxsize=4096)
-def compile_layout(specifiers: bytes, scopes: int) -> Layout:
-    """The layout that the octets of a list of field specifiers (RFC 7011 section 3.2) describe."""
-    fields, at = [], 0
+@lru_cache(maxsize=1024)
+def compile_layout(specifiers: bytes, scopes: int, version: int = IPFIX) -> Layout:
+    """The layout that the octets of a list of field specifiers describe."""
+    fields: list[Field] = []
+    at = 0
     while at < len(specifiers):
         number, width = _TWO.unpack_from(specifiers, at)
         at += 4
         enterprise = IANA
+        if version == NETFLOW9:
+            named = netflow9_scope if len(fields) < scopes else netflow9_element
+            fields.append(Field(*named(number, width)[:2], width))
+            continue
         if number & _ENTERPRISE_BIT:
             (enterprise,) = _FOUR.unpack_from(specifiers, at)
             number &= ~_ENTERPRISE_BIT
             at += 4
-        fields.append(Field(*element(enterprise, number, width), width))
+        fields.append(Field(*element(enterprise, number, width)[:2], width))
     return Layout(tuple(fields), scopes)
-
-
-class Key(NamedTuple):
-    """Where a template id has a meaning."""
-
-    exporter: int
-    """Address as a 128-bit number."""
-    domain: int
-    template: int
-
-
-class Templates:
-    """All templates known, with the changes while a block of datagrams is decoded.
-
-    A change happens at an instant: a number that grows with the order of the sets in a block. So
-    data sets are decoded by what was valid when they came, though all sets of one layout are
-    decoded together.
-    """
-
-    def __init__(self) -> None:
-        """None known."""
-        self._known: dict[Key, Layout | None] = {}
-        self._changes: dict[Key, list[tuple[int, Layout | None]]] = {}
-        self._by_socket: dict[tuple[int, int, int], dict[Layout, int]] = {}
-
-    def __len__(self) -> int:
-        """How many templates are valid."""
-        return sum(layout is not None for layout in self._known.values())
-
-    def define(self, key: Key, socket: int, instant: int, layout: Layout | None) -> None:
-        """From `instant` on `key`, sent from this source port, has this layout or (None) none."""
-        if self._known.get(key) is layout is not None:
-            return  # Sent again, as UDP exporters do.
-        self._changes.setdefault(key, [(-1, self._known.get(key))]).append((instant, layout))
-        self._known[key] = layout
-        if layout is not None:
-            self._by_socket.setdefault((key.exporter, socket, key.template), {})[layout] = instant
-
-    def withdraw_all(
-        self, exporter: int, domain: int, socket: int, instant: int, *, options: bool
-    ) -> None:
-        """All templates, or all options templates, of a domain become invalid."""
-        for key, layout in list(self._known.items()):
-            if key[:2] == (exporter, domain) and layout and bool(layout.scopes) == options:
-                self.define(key, socket, instant, None)
-
-    def history(self, key: Key) -> list[tuple[int, Layout | None]]:
-        """The layouts of a key in this block, each with the instant from which it is valid.
-
-        Data that came before its first template is decoded by that template: datagrams overtake
-        each other.
-        """
-        changes = self._changes.get(key)
-        if changes is None:
-            return [(-1, self._known.get(key))]
-        if changes[0][1] is None and len(changes) > 1:
-            return [(-1, changes[1][1]), *changes[2:]]
-        return changes
-
-    def of_other_domain(self, exporter: int, socket: int, template: int) -> Layout | None:
-        """What an id means in all domains that this socket announced it for, if one thing."""
-        layouts = self._by_socket.get((exporter, socket, template), {})
-        return next(iter(layouts)) if len(layouts) == 1 else None
-
-    def settle(self) -> None:
-        """The block is decoded: forget when what became valid."""
-        self._changes.clear()

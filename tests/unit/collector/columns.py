@@ -21,14 +21,16 @@ def value(item: Any) -> Any:
         if item.dtype == np.uint64:
             return int(item[0]) << 64 | int(item[1])
         return item.tobytes()
+    if isinstance(item, np.floating):
+        return item.tobytes()[::-1]
     return int(item)
 
 
 def records(decoded: Decoded, fields: dict[str, Any] | None = None) -> list[Record]:
-    """All records but counters, in order of datagram and offset."""
+    """All records but counters and extended data, in order of datagram and offset."""
     found: list[Record] = []
     for batch in decoded.batches:
-        if batch.kind != "counters":
+        if batch.kind not in ("counters", "extended"):
             found += batch_records(batch, fields)
     return sorted(found, key=lambda record: record[1:3])
 

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.decode.elements import element
+from collector.decode.elements import element, netflow9_element, netflow9_scope
 
 Record = tuple[str, int, int, dict[str, Any]]
 """Protocol, datagram (1-based), offset, fields."""
@@ -34,7 +34,7 @@ class Oracle:
         if family == "sflow":
             known = {5: self.sflow}.get(int.from_bytes(data[:4], "big")) if len(data) >= 4 else None
         else:
-            versions = {5: self.netflow5, 10: self.ipfix}
+            versions = {5: self.netflow5, 9: self.netflow9, 10: self.ipfix}
             known = versions.get(int.from_bytes(data[:2], "big")) if len(data) >= 2 else None
         if known is None:
             self.fault()
@@ -192,11 +192,67 @@ class Oracle:
                 while name in values:
                     occurrence += 1
                     name = f"{what.name}#{occurrence}"
-                is_number = what.kind not in ("octetArray", "string")
-                values[name] = int.from_bytes(raw, "big") if is_number else raw
-            self.add("options" if scopes else "ipfix", begin, values)
+                values[name] = typed(what.kind, raw)
+            protocol = "ipfix" if isinstance(key[0], int) else "netflow9"
+            self.add("options" if scopes else protocol, begin, values)
         if any(self.data[at:stop]) and not cut:
             self.fault()
+        return None
+
+    # ── NetFlow v9 ──
+
+    def netflow9(self) -> None:
+        data = self.data
+        if len(data) < 20:
+            return self.fault()
+        source, at = ("netflow9", int.from_bytes(data[16:20], "big")), 20
+        while at < len(data):
+            if len(data) - at < 4:
+                return self.fault()
+            kind, size = struct.unpack_from("!HH", data, at)
+            if size < 4:
+                return self.fault()
+            stop, cut = min(len(data), at + size), at + size > len(data)
+            if cut:
+                self.fault()
+            if kind < 2:
+                self.netflow9_templates(data[at + 4 : stop], source, options=kind == 1, cut=cut)
+            elif kind < 256:
+                self.fault()
+            else:
+                self.data_set(at + 4, stop, (source, kind), cut=cut)
+            at = stop
+        return None
+
+    def netflow9_templates(self, body: bytes, source: Any, *, options: bool, cut: bool) -> None:
+        at, header = 0, 6 if options else 4
+        while len(body) - at >= header:
+            template, count = struct.unpack_from("!HH", body, at)
+            if not template and not count:
+                at += 4
+                continue
+            if template < 256:
+                return None if cut else self.fault()
+            scopes = size = 0
+            if options:
+                rest = int.from_bytes(body[at + 4 : at + 6], "big")
+                scopes, size = count // 4, count + rest
+            else:
+                size = 4 * count
+            begin, at = at + header, at + header + size
+            if at > len(body):
+                return None if cut else self.fault()
+            fields = []
+            for number, place in enumerate(range(begin, at - 3, 4)):
+                kind, width = struct.unpack_from("!HH", body, place)
+                named = netflow9_scope if number < scopes else netflow9_element
+                fields.append((named(kind, width), width))
+            uneven = options and (count % 4 or rest % 4)
+            if uneven or not sum(width != 0 for _, width in fields):
+                if not cut:
+                    self.fault()
+            else:
+                self.templates[source, template] = (tuple(fields), scopes)
         return None
 
     # ── sFlow ──
@@ -210,6 +266,8 @@ class Oracle:
         for begin, form, body in self.items(header, len(data), data[header - 4 : header]):
             if form in (1, 3):
                 self.flow_sample(begin, body, "!8I" if form == 1 else "!11I")
+            if form in (2, 4):
+                self.counter_sample(begin, body, 12 if form == 2 else 16)
         return None
 
     def items(self, at: int, end: int, count: bytes) -> list[tuple[int, int, int]]:
@@ -227,30 +285,137 @@ class Oracle:
             at += (length + 8 + 3) // 4 * 4
         return found
 
+    def counter_sample(self, begin: int, length: int, size: int) -> None:
+        at = begin + 8
+        if length < size:
+            return self.fault()
+        count = self.data[at + size - 4 : at + size]
+        known = {1: 88, 2: 52, 5: 28, 7: 56, 1001: 28, 1004: 12, 1005: 4, 2203: 40, 2207: 24}
+        for where, form, octets in self.items(at + size, at + length, count):
+            name = int.from_bytes(self.data[where + 8 : where + 12], "big")
+            if octets < known.get(form, 0) or (form == 1005 and name + 4 > octets):
+                self.fault()
+        return None
+
     def flow_sample(self, begin: int, length: int, head: str) -> None:
         size, at = struct.calcsize(head), begin + 8
         if length < size:
             return self.fault()
         values = struct.unpack_from(head, self.data, at)
         records = self.items(at + size, at + length, self.data[at + size - 4 : at + size])
+        first: dict[int, bytes] = {}
         for where, form, octets in records:
-            if form != 1:
-                continue
-            if octets < 16:
+            body = self.data[where + 8 : where + 8 + octets]
+            if form in (1, 2, 3, 4):
+                first.setdefault(form, body)
+            elif not extended(form, body):
+                self.fault()
+        form = next((form for form in (1, 3, 4, 2) if form in first), 0)
+        read = {1: header, 2: sampled_ethernet, 3: sampled_ipv4, 4: sampled_ipv6}.get(form)
+        if read is not None:
+            try:
+                sampled = read(first[form])
+            except struct.error:
                 return self.fault()
-            protocol, frame, stripped, captured = struct.unpack_from("!4I", self.data, where + 8)
-            if captured > octets - 16:
-                return self.fault()
-            if protocol == 1:
-                header = self.data[where + 24 : where + 24 + captured]
-                sampled = {
-                    "samplingInterval": values[2 if head == "!8I" else 3],
-                    "frameLength": frame,
-                    "stripped": stripped,
-                }
-                self.add("flow sample", begin, sampled | packet(header))
-            return None
+            if sampled is not None:
+                rate = {"samplingInterval": values[2 if head == "!8I" else 3]}
+                self.add("flow sample", begin, rate | sampled)
         return None
+
+
+def header(body: bytes) -> dict[str, Any] | None:
+    """A sampled header."""
+    protocol, frame, stripped, captured = struct.unpack_from("!4I", body)
+    if captured > len(body) - 16:
+        raise struct.error
+    data = body[16 : 16 + captured]
+    fake = {11: 0x0800, 12: 0x86DD, 13: 0x8847}.get(protocol)
+    if fake:
+        data = bytes(12) + struct.pack("!H", fake) + data
+    elif protocol != 1:
+        return None
+    return {"frameLength": frame, "stripped": stripped} | packet(data)
+
+
+def sampled_ethernet(body: bytes) -> dict[str, Any]:
+    """A sampled Ethernet frame."""
+    frame, source, destination, kind = struct.unpack_from("!I6sxx6sxxI", body)
+    return {"frameLength": frame, "stripped": 4} | packet(
+        destination + source + struct.pack("!H", kind & 0xFFFF)
+    )
+
+
+def sampled_ipv4(body: bytes) -> dict[str, Any]:
+    """A sampled IPv4 packet."""
+    length, protocol, source, destination, *rest = struct.unpack_from("!8I", body)
+    mapped = 0xFFFF << 32
+    return sampled_ip(length, protocol, (mapped | source, mapped | destination), rest, 4)
+
+
+def sampled_ipv6(body: bytes) -> dict[str, Any]:
+    """A sampled IPv6 packet."""
+    length, protocol, source, destination, *rest = struct.unpack_from("!2I16s16s4I", body)
+    ends = int.from_bytes(source, "big"), int.from_bytes(destination, "big")
+    return sampled_ip(length, protocol, ends, rest, 6)
+
+
+def sampled_ip(
+    length: int, protocol: int, ends: tuple[int, int], rest: list[int], version: int
+) -> dict[str, Any]:
+    """What IPv4 and IPv6 have in common."""
+    protocol &= 0xFF
+    ports = [0, 0] if protocol == {4: 1, 6: 58}[version] else rest[:2]
+    return packet(b"") | {
+        "ethernetType": {4: 0x0800, 6: 0x86DD}[version],
+        "ipVersion": version,
+        "sourceIPAddress": ends[0],
+        "destinationIPAddress": ends[1],
+        "protocolIdentifier": protocol,
+        "sourceTransportPort": ports[0] & 0xFFFF,
+        "destinationTransportPort": ports[1] & 0xFFFF,
+        "tcpControlBits": rest[2] & 0xFFFF,
+        "hasTcpHeader": int(protocol == 6),
+        "ipTotalLength": length,
+    }
+
+
+def extended(form: int, body: bytes) -> bool:
+    """Whether a record of extended data is whole."""
+    fixed = {1001: 16, 1020: 8, 1029: 4, 1030: 4}
+    shape = {1002: "ann", 1003: "annnpln", 1006: "all", 1007: "aa"}.get(form, "")
+    at = fixed.get(form, 0)
+
+    def number() -> int:
+        nonlocal at
+        at += 4
+        return int.from_bytes(body[at - 4 : at], "big") if at <= len(body) else 1 << 20
+
+    for part in shape:
+        if part == "a":
+            skip = {0: 0, 1: 4, 2: 16}.get(number())
+            if skip is None:
+                return False
+            at += skip
+        elif part == "n":
+            number()
+        else:
+            for _ in range(count) if (count := number()) <= 256 and part == "p" else ():
+                number()
+                inner = number()
+                if inner > 256:
+                    return False
+                at += 4 * inner
+            if count > 256:
+                return False
+            at += 4 * count if part == "l" else 0
+    return at <= len(body)
+
+
+def typed(kind: str, raw: bytes) -> Any:
+    """A value of an abstract data type; floats stay octets, so that even NaN equals itself."""
+    if kind.startswith("float") or kind in ("octetArray", "string") or kind.endswith("List"):
+        return raw
+    return int.from_bytes(raw, "big", signed=kind.startswith("signed"))
 
 
 def packet(frame: bytes) -> dict[str, Any]:
@@ -286,6 +451,12 @@ def packet(frame: bytes) -> dict[str, Any]:
         kind = int.from_bytes(frame[at : at + 2], "big")
     fields["ethernetType"] = kind
     rest = frame[at + 2 :]
+    labels = 0
+    while kind in (0x8847, 0x8848) and len(rest) > 4 and labels < 8:
+        bottom, rest, labels = rest[2] & 1, rest[4:], labels + 1
+        if bottom:
+            kind = fields["ethernetType"] = {4: 0x0800, 6: 0x86DD}.get(rest[0] >> 4, kind)
+            break
     if kind == 0x0800 and len(rest) >= 20 and rest[0] >> 4 == 4:
         ipv4(fields, rest)
     if kind == 0x86DD and len(rest) >= 40 and rest[0] >> 4 == 6:

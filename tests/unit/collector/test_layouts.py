@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.decode import Datagrams, decode
-from collector.decode.elements import ELEMENTS
+from collector.decode.elements import RAW, elements
 from collector.decode.templates import BadTemplate, Definition, read_templates
 from collector.flows import flows
 from tests.unit.collector.columns import records
 from tests.unit.collector.oracle import Oracle
 
+ELEMENTS = elements()
 NUMBERS = sorted(ELEMENTS)
-TEXTS = [key for key in NUMBERS if ELEMENTS[key].kind in ("string", "octetArray")]
+IPFIX = [key for key in NUMBERS if key[1] < 1 << 15]
+TEXTS = [key for key in IPFIX if ELEMENTS[key].kind in RAW]
 FIXED = {"ipv6Address": [16], "ipv4Address": [4], "macAddress": [6]}
 
 
@@ -24,11 +26,11 @@ FIXED = {"ipv6Address": [16], "ipv4Address": [4], "macAddress": [6]}
 def fields(draw):
     """A field of a template: enterprise, number, width."""
     if draw(st.booleans()):
-        key = draw(st.sampled_from([*TEXTS, (0, 9999), (6871, 14), (9, 12_345)]))
+        key = draw(st.sampled_from([*TEXTS, (0, 9999), (6871, 14), (9, 12_345), (29_305, 1)]))
         return (*key, draw(st.sampled_from([65535, 65535, 0, 1, 5])))
-    key = draw(st.sampled_from(NUMBERS))
+    key = draw(st.sampled_from(IPFIX))
     kind = ELEMENTS[key].kind
-    if kind in ("string", "octetArray"):
+    if kind in RAW:
         return (*key, 65535)
     return (*key, draw(st.sampled_from([*FIXED.get(kind, [1, 2, 3, 4, 7, 8]), 0, 1, 16, 65535])))
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from collector.decode.address import halves, ip_text, ip_texts, mac_text
 from collector.decode.octets import Octets
-from collector.decode.packet import NETWORK, NOTHING, TRANSPORT, dissect
+from collector.decode.packet import NETWORK, NOTHING, TRANSPORT, dissect, dissect_network
 from collector.decode.packet_columns import packet_columns
+from collector.decode.tunnels import dissect_inner
 from tests.unit.collector.columns import value
 from tests.unit.collector.oracle import packet
 
@@ -66,6 +67,10 @@ FRAMES = {
     "padding behind the packet": MACS + ipv4(17, UDP + b"data", total=32) + bytes(20),
     "gre": MACS + ipv4(47, bytes(30)),
     "sctp": MACS + ipv4(132, UDP + bytes(20)),
+    "mpls": MACS + b"\x88\x47" + struct.pack("!II", 0x1000, 0x2140) + ipv4(17, UDP)[2:],
+    "mpls in a vlan": MACS + vlan(7) + b"\x88\x48" + struct.pack("!I", 0x1140) + ipv6(6, TCP)[2:],
+    "mpls without ip": MACS + b"\x88\x47" + struct.pack("!I", 0x1140) + bytes(30),
+    "ten labels": MACS + b"\x88\x47" + bytes(36) + struct.pack("!I", 0x140) + ipv4(17, UDP)[2:],
     "arp": MACS + b"\x08\x06" + bytes(28),
     "length field": MACS + b"\x00\x26\x42\x42\x03" + bytes(35),
     "ipv4 that is version 5": MACS + b"\x08\x00\x55" + bytes(40),
@@ -107,6 +112,70 @@ def test_changed_frames(data):
     packets, found = taken_apart(frames)
     assert found == [packet(frame) for frame in frames]
     assert (packets.payload_octets >= -8).all()
+
+
+INNER = MACS + ipv4(6, TCP)
+VXLAN = struct.pack("!HHHH", 50_000, 4789, 16 + len(INNER), 0) + struct.pack(
+    "!II", 8 << 24, 77 << 8
+)
+TUNNELS = {
+    "vxlan": (MACS + ipv4(17, VXLAN + INNER), 77, True),
+    "gre": (MACS + ipv4(47, struct.pack("!HH", 0, 0x0800) + INNER[14:]), 0, False),
+    "gre with key": (
+        MACS + ipv6(47, struct.pack("!HHIII", 0xB000, 0x6558, 1, 99, 2) + INNER),
+        99,
+        True,
+    ),
+    "ip in ip": (MACS + ipv6(4, INNER[14:]), 0, False),
+}
+
+
+@pytest.mark.parametrize("name", TUNNELS)
+def test_inner_packets(name):
+    frame, segment, has_macs = TUNNELS[name]
+    frames = [FRAMES["tcp"], frame, frame[:-30], FRAMES["gre"]]
+    sizes = np.array([len(frame) for frame in frames], np.int64)
+    buffer = Octets(np.frombuffer(b"".join(frames), np.uint8))
+    start = np.cumsum(sizes) - sizes
+    inner = dissect_inner(buffer, dissect(buffer, start, sizes), start + sizes)
+    assert 1 in inner.rows
+    row = inner.rows.tolist().index(1)
+    assert inner.layer2_segment_id[row] == segment
+    assert inner.packets.destination_port[row] == 80
+    assert inner.packets.ip_version[row] == 4
+    assert bool(inner.packets.source_mac[row]) == has_macs
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_changed_tunnels_never_raise(data):
+    octets = bytearray(data.draw(st.sampled_from([frame for frame, _, _ in TUNNELS.values()])))
+    for _ in range(data.draw(st.integers(0, 4))):
+        octets[data.draw(st.integers(12, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    del octets[data.draw(st.integers(0, len(octets))) :]
+    buffer = Octets(np.frombuffer(bytes(octets), np.uint8))
+    start, size = np.zeros(1, np.int64), np.array([len(octets)])
+    dissect_inner(buffer, dissect(buffer, start, size), size)
+
+
+def test_packets_without_ethernet():
+    for name, kind in (
+        ("tcp", 0x0800),
+        ("ipv6 udp", 0x86DD),
+        ("one tag", 0x8100),
+        ("mpls", 0x8847),
+    ):
+        whole = FRAMES[name]
+        for size in range(len(whole) - 13):
+            data = whole[14 : 14 + size]
+            buffer = np.frombuffer(data, np.uint8)
+            found = dissect_network(
+                Octets(buffer), np.zeros(1, np.int64), np.array([size]), np.array([kind], np.uint16)
+            )
+            expected = packet(whole[: 14 + size])
+            columns = packet_columns(found)
+            for field in ("vlanId", "ipVersion", "sourceIPAddress", "destinationTransportPort"):
+                assert value(columns[field][0]) == expected[field], (name, size, field)
 
 
 def test_what_a_frame_says():

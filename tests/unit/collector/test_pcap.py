@@ -62,7 +62,7 @@ def test_a_file_cut_anywhere_gives_its_whole_frames(tmp_path):
             assert capture.fault.datagram == frames + 1
 
 
-@pytest.mark.parametrize("octets", [b"", b"hello", b"\x0a\x0d\x0d\x0a" + bytes(40)])
+@pytest.mark.parametrize("octets", [b"", b"hello", b"\x0a\x0d\x0d\x0a" + bytes(40), b"\x1f\x8b"])
 def test_what_is_no_capture_is_an_error(octets, tmp_path):
     (tmp_path / "x").write_bytes(octets)
     with pytest.raises(NotACaptureError, match="not a pcap file"):

@@ -1,0 +1,82 @@
+"""Times as exporters write them, in one unit: milliseconds or nanoseconds since 1970 (UTC).
+
+Sources: RFC 7011 section 6.1.7 to 6.1.10 (dateTimeMicroseconds and -Nanoseconds are NTP
+timestamps: seconds since 1900 and their 2^32nd parts), RFC 3954 section 8 (sysUptime, 32 bits of
+milliseconds, which wrap every 49.7 days).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from collector.decode.elements import RAW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from collector.decode.layout import Layout
+
+NTP_TO_UNIX_S: Final = 2_208_988_800
+"""1900 to 1970."""
+_MICROSECONDS_MASK: Final = 0xFFFF_F800
+"""RFC 7011 section 6.1.9: the lowest 11 bits of the fraction of dateTimeMicroseconds are void."""
+
+
+def ntp_ns(stamps: NDArray[np.uint64], *, microseconds: bool = False) -> NDArray[np.int64]:
+    """NTP timestamps in nanoseconds since 1970."""
+    seconds = (stamps >> np.uint64(32)).astype(np.int64) - NTP_TO_UNIX_S
+    fraction = stamps & np.uint64(_MICROSECONDS_MASK if microseconds else 0xFFFF_FFFF)
+    rounded = (fraction * np.uint64(1_000_000_000) + np.uint64(1 << 31)) >> np.uint64(32)
+    return seconds * 1_000_000_000 + rounded.astype(np.int64)
+
+
+def unwrapped(then_ms: NDArray[Any], now_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An uptime that may be of before the counter's last wrap: then negative."""
+    return now_ms - ((now_ms - then_ms.astype(np.int64) + (1 << 31)) % (1 << 32) - (1 << 31))
+
+
+def uptime_times(
+    layout: Layout,
+    columns: Mapping[str, NDArray[Any]],
+    export_ms: NDArray[np.int64],
+    uptime_ms: NDArray[np.int64] | None,
+) -> dict[str, Callable[[], NDArray[np.int64]]]:
+    """`flowStartMilliseconds` and `flowEndMilliseconds` of records that tell uptimes only.
+
+    Args:
+        layout: of the records.
+        columns: of the records.
+        export_ms: when they were sent, in milliseconds since 1970.
+        uptime_ms: the exporter's uptime then; None if the message does not say it (IPFIX): then the
+        records must say when it was 0, with systemInitTimeMilliseconds (160).
+    """
+    computed: dict[str, Callable[[], NDArray[np.int64]]] = {}
+    places = layout.places
+    booted = _INIT in places and places[_INIT].field.kind not in RAW
+    for end in ("flowStart", "flowEnd"):
+        name = f"{end}SysUpTime"
+        numeric = name in places and places[name].field.kind == "unsigned32"
+        if not numeric or f"{end}Milliseconds" in places or not (booted or uptime_ms is not None):
+            continue
+        computed[f"{end}Milliseconds"] = partial(_absolute, columns, name, export_ms, uptime_ms)
+    return computed
+
+
+def _absolute(
+    columns: Mapping[str, NDArray[Any]],
+    name: str,
+    export_ms: NDArray[np.int64],
+    uptime_ms: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """One column of uptimes in milliseconds since 1970."""
+    if uptime_ms is None:
+        return columns[_INIT].astype(np.int64) + columns[name].astype(np.int64)
+    return export_ms - uptime_ms + unwrapped(columns[name], uptime_ms)
+
+
+_INIT: Final = "systemInitTimeMilliseconds"

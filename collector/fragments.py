@@ -1,0 +1,148 @@
+"""IP fragments of UDP datagrams back to datagrams.
+
+Exporters whose messages are longer than the path's MTU are fragmented on the way. Sources: RFC 791
+section 3.2, RFC 8200 section 4.5, RFC 5722 (overlapping fragments are thrown away). Fragments are
+few: they are put together one by one, within limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from collector.decode.packet import Packets
+
+DATAGRAMS: Final = 1_024
+"""Put together at a time; a further one displaces the oldest."""
+_UDP_OCTETS: Final = 8
+_DATAGRAM_OCTETS: Final = 65_535
+_FRAGMENT_HEADER: Final = 44
+
+
+class Piece(NamedTuple):
+    """One fragment."""
+
+    key: tuple[object, ...]
+    """Version, source, destination, identification and, of IPv4, protocol."""
+    offset: int
+    """Octets from the start of what was fragmented."""
+    more: bool
+    """Others follow."""
+    octets: bytes
+
+
+class Whole(NamedTuple):
+    """A datagram that was put together."""
+
+    row: int
+    """Of the frame that completed it."""
+    rows: tuple[int, ...]
+    """Of all its frames."""
+    source_port: int
+    destination_port: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class _Assembly:
+    """A datagram of which some fragments have come."""
+
+    pieces: dict[int, Piece] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+    received: int = 0
+    total: int | None = None
+    """Octets of all, once the last one has come."""
+
+
+def reassemble(
+    buffer: NDArray[np.uint8], packets: Packets, rows: list[int], end: NDArray[np.int64]
+) -> list[Whole]:
+    """The datagrams of which all fragments are among the packets `rows`, as they are completed."""
+    assemblies: dict[tuple[object, ...], _Assembly] = {}
+    whole = []
+    for row in rows:
+        piece = _read(buffer, packets, row, int(end[row]))
+        if piece is None:
+            continue
+        assembly = assemblies.setdefault(piece.key, _Assembly())
+        if len(assemblies) > DATAGRAMS:
+            del assemblies[next(iter(assemblies))]
+        if not _add(assembly, piece, row):
+            assemblies.pop(piece.key, None)
+            continue
+        if assembly.received == assembly.total:
+            del assemblies[piece.key]
+            done = _finish(assembly, row)
+            whole += [] if done is None else [done]
+    return whole
+
+
+def _add(assembly: _Assembly, piece: Piece, row: int) -> bool:
+    """Add a piece; False if it contradicts what is there."""
+    if piece == assembly.pieces.get(piece.offset):
+        assembly.rows.append(row)
+        return True  # A duplicate.
+    begin, end = piece.offset, piece.offset + len(piece.octets)
+    if end > _DATAGRAM_OCTETS or not piece.octets:
+        return False
+    for other in assembly.pieces.values():
+        if begin < other.offset + len(other.octets) and other.offset < end:
+            return False
+    if not piece.more:
+        if assembly.total is not None:
+            return False
+        assembly.total = end
+    if assembly.total is not None:
+        reach = max([end, *(one.offset + len(one.octets) for one in assembly.pieces.values())])
+        if reach > assembly.total:
+            return False
+    assembly.pieces[begin] = piece
+    assembly.received += len(piece.octets)
+    assembly.rows.append(row)
+    return True
+
+
+def _finish(assembly: _Assembly, row: int) -> Whole | None:
+    """The datagram, if its UDP header says the same length."""
+    octets = b"".join(assembly.pieces[offset].octets for offset in sorted(assembly.pieces))
+    if len(octets) < _UDP_OCTETS:
+        return None
+    source_port, destination_port = (int.from_bytes(octets[at : at + 2], "big") for at in (0, 2))
+    length = int.from_bytes(octets[4:6], "big")
+    if not _UDP_OCTETS <= length <= len(octets):
+        return None
+    payload = octets[_UDP_OCTETS:length]
+    return Whole(row, tuple(assembly.rows), source_port, destination_port, payload)
+
+
+def _read(buffer: NDArray[np.uint8], packets: Packets, row: int, end: int) -> Piece | None:
+    """One fragment; None if it is not wholly there."""
+    at = int(packets.network[row])
+    total = int(packets.ip_octets[row])
+    if at + total > end:
+        return None
+    octets = buffer[at : at + total].tobytes()
+    if packets.ip_version[row] == 4:
+        header = (octets[0] & 0x0F) * 4
+        place = int.from_bytes(octets[6:8], "big")
+        key: tuple[object, ...] = (4, octets[12:20], octets[4:6], octets[9])
+        return _checked(Piece(key, (place & 0x1FFF) * 8, bool(place & 0x2000), octets[header:]))
+    header, following = 40, octets[6]
+    while following != _FRAGMENT_HEADER:
+        if header + 8 > total:
+            return None
+        following, header = octets[header], header + (octets[header + 1] + 1) * 8
+    if header + 8 > total:
+        return None
+    place = int.from_bytes(octets[header + 2 : header + 4], "big")
+    key = (6, octets[8:40], octets[header + 4 : header + 8])
+    return _checked(Piece(key, place & 0xFFF8, bool(place & 1), octets[header + 8 :]))
+
+
+def _checked(piece: Piece) -> Piece | None:
+    """All but the last fragment are multiples of 8 octets."""
+    return None if piece.more and len(piece.octets) % 8 else piece
