@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from collector.check.tolerance import Region, Tolerance
-from collector.check.witnesses import Witnesses
 from collector.key import UDP, FlowKey
+
+if TYPE_CHECKING:
+    from collector.check.witnesses import Witnesses
 
 
 class Outcome(StrEnum):
