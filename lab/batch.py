@@ -198,18 +198,12 @@ def _progress(plan: Plan, form: str) -> Iterator[Progress]:
         yield Progress(status)
 
 
-MOST_COMPLAINTS = 20
-
-
 def _print(console: Any, ran: Ran, *, with_table: bool) -> None:
     if with_table:
         console.print(terminal.table(ran.verdict))
         console.print()
-    complaints = terminal.complaints(ran.verdict)
-    for line in complaints[:MOST_COMPLAINTS]:
+    for line in terminal.complaints(ran.verdict):
         console.print(line, soft_wrap=True)
-    if len(complaints) > MOST_COMPLAINTS:
-        console.print(f"… and {len(complaints) - MOST_COMPLAINTS} more, in verdict.json")
     for note in ran.verdict.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     console.print(f"{terminal.summary(ran)}  {ran.folder}", soft_wrap=True)

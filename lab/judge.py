@@ -19,6 +19,7 @@ from collector.check.witnesses import Witnesses
 from collector.decode import OPEN_VSWITCH, decode
 from collector.flows import flow_json, flow_key, flows, wire_flows
 from collector.key import FlowKey
+from lab.jsonfile import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -229,10 +230,3 @@ def _read_json(path: Path) -> Any:
         ) from None
     except (OSError, ValueError, RecursionError) as odd:
         raise NotARun(f"{path} cannot be read: {odd}") from odd
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a file of a run folder, whole or not at all."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
-    fresh.replace(path)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lab.capsule.outside import Way, capsule
 from lab.expect import expected
+from lab.jsonfile import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,13 +136,9 @@ def _new_folder(runs: Path, scenario: Scenario) -> Path:
         break
     for part in ("wire", "logs"):
         (folder / part).mkdir()
-    _write(folder / "scenario.json", scenario.to_json())
-    _write(folder / "expected.json", expected(scenario).to_json())
+    write_json(folder / "scenario.json", scenario.to_json())
+    write_json(folder / "expected.json", expected(scenario).to_json())
     return folder
-
-
-def _write(path: Path, data: object) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _follow(events: Any, folder: Path, watch: Watch) -> None:
@@ -156,7 +153,7 @@ def _follow(events: Any, folder: Path, watch: Watch) -> None:
         log = (folder / "logs" / "capsule.log").read_text(encoding="utf-8", errors="replace")
         last = "\n".join(log.strip().splitlines()[-_LOG_LINES:]) or "it said nothing"
         told["failed"] = f"the capsule ended: {last}"
-        _write(witnesses, told)
+        write_json(witnesses, told)
 
 
 def _timings(folder: Path) -> tuple[float | None, float | None]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 60
 """A table longer than this is of no use to anyone; the rest is in verdict.json."""
+MOST_COMPLAINTS: Final = 20
 
 _PLAIN_WIDTH: Final = 140
 _DIRECTION: Final = {0: "ingress", 1: "egress"}
@@ -111,18 +112,23 @@ def _outcome(row: Row) -> str:
 
 
 def complaints(verdict: Verdict) -> list[str]:
-    """What was wrong, a line each.
+    """What was wrong, a line each, up to `MOST_COMPLAINTS` and a line that tells of the rest.
 
     Where the experiment broke, its broken links; the checks that say nothing because of that
     are counted in the summary and listed in verdict.json.
     """
     if verdict.breaks:
         style = _STYLE[verdict.outcome]
-        return [
+        lines = [
             f"[{style}]{verdict.outcome}[/{style}] {escape(one.link)}: {escape(one.what)}"
             for one in verdict.breaks
         ]
-    return [_complaint(check) for row in rows(verdict.checks) for check in row.complaints]
+    else:
+        lines = [_complaint(check) for row in rows(verdict.checks) for check in row.complaints]
+    if len(lines) > MOST_COMPLAINTS:
+        more = len(lines) - MOST_COMPLAINTS
+        lines[MOST_COMPLAINTS:] = [f"… and {more} more, in verdict.json"]
+    return lines
 
 
 def _complaint(check: Check) -> str:

@@ -6,7 +6,6 @@ Knows all of this folder. Its result is what it leaves in the run folder: ``expo
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from exporters import Bridge
+from lab.jsonfile import write_json
 from lab.run import wire
 from lab.run.network import Network
 from lab.run.openvswitch import OpenVSwitch, PrivateSwitch, SystemSwitch
@@ -175,9 +175,7 @@ class Session:
     def finish(self) -> None:
         """Write down what was witnessed; give the run folder to whom it belongs."""
         self.witnesses["finished_ns"] = time.time_ns()
-        fresh = self._folder / "witnesses.new"
-        fresh.write_text(json.dumps(self.witnesses, indent=1), encoding="utf-8")
-        fresh.replace(self._folder / "witnesses.json")
+        write_json(self._folder / "witnesses.json", self.witnesses)
         if self._owner is not None:
             for path in (self._folder, *self._folder.rglob("*")):
                 os.chown(path, *self._owner, follow_symlinks=False)

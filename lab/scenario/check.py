@@ -14,7 +14,7 @@ from collector.key import TCP
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
 from lab.scenario.model import MEASURES, Expectation, nothing_expected
-from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS
+from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT
 from lab.traffic.plan import plan
 from topologies import MTU_OCTETS
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from topologies import Topology
 
 TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
-_LAST_PORT: Final = 65_535
 _MOST_FLOWS_TOLD: Final = 6
 
 
@@ -168,9 +167,9 @@ def _size(document: Document, part: Part[Traffic], step: Traffic) -> Iterator[Fa
 
 def _source_ports(document: Document, part: Part[Traffic], step: Traffic) -> Iterator[Fault]:
     first = getattr(step, "source_port", None)
-    if first is not None and first + step.source_ports - 1 > _LAST_PORT:
-        message = f"{step.source_ports} flows from source port {first} on end above {_LAST_PORT}"
-        hint = f"write at most {_LAST_PORT + 1 - step.source_ports}"
+    if first is not None and first + step.source_ports - 1 > LAST_PORT:
+        message = f"{step.source_ports} flows from source port {first} on end above {LAST_PORT}"
+        hint = f"write at most {LAST_PORT + 1 - step.source_ports}"
         yield document.fault((*part.path, "source_port"), message, hint)
 
 
@@ -226,7 +225,7 @@ def _can_be_planned(part: Part[Traffic], hosts: set[str]) -> bool:
     ):
         return False
     first = getattr(step, "source_port", None) or FIRST_SOURCE_PORT
-    return first + step.source_ports - 1 <= _LAST_PORT
+    return first + step.source_ports - 1 <= LAST_PORT
 
 
 def _port_clash(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IP_HEADER_OCTETS: Final = {4: 20, 6: 40}
 FIRST_SOURCE_PORT: Final = 40_000
 """Automatic source ports count up from here: in no well-known range, the same at each run."""
+LAST_PORT: Final = 65_535
 
 PATIENCE_S: Final = 5.0
 """How long a program waits for its other end without any progress before it gives up."""

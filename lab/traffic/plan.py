@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from lab.traffic.base import FIRST_SOURCE_PORT, Ends, PlannedFlow, Traffic
+from lab.traffic.base import FIRST_SOURCE_PORT, LAST_PORT, Ends, PlannedFlow, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 WINDOW_PACKETS: Final = 48
 """Packets under way at once, over all steps of a stage: half of what a switch port's receive
 queue holds by default (net.core.rmem_default, at 2304 octets of kernel memory for a full frame)."""
-
-_LAST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def plan(
         for index, traffic in enumerate(stage, 1):
             label = f"step {number}" if len(stage) == 1 else f"step {number}.{index}"
             given = getattr(traffic, "source_port", None)
-            if given is None and next_port + traffic.source_ports > _LAST_PORT:
+            if given is None and next_port + traffic.source_ports > LAST_PORT:
                 next_port = FIRST_SOURCE_PORT
             ends = Ends(
                 topology.host(traffic.source),

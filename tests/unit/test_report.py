@@ -65,6 +65,13 @@ def test_checks_that_say_nothing_are_not_listed_beside_the_broken_link():
     assert len(terminal.complaints(BROKEN.verdict)) == 1
 
 
+def test_a_hundred_complaints_are_cut_with_a_word_about_the_rest():
+    many = [check(f"measure {n}", Outcome.FAIL, observed=n) for n in range(100)]
+    *told, last = terminal.complaints(ran(*many, outcome=Outcome.FAIL).verdict)
+    assert len(told) == terminal.MOST_COMPLAINTS
+    assert last == "… and 80 more, in verdict.json"
+
+
 @pytest.mark.parametrize(
     ("case", "failures", "errors"), [(PASSED, 0, 0), (FAILED, 1, 0), (BROKEN, 0, 2)]
 )
