@@ -276,7 +276,7 @@ def entry() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # an old locale has no arrows
             stream.reconfigure(errors="replace")
     try:
-        main()
+        main(prog_name="flowlab")
     except SystemExit as leaving:
         code = leaving.code
     finally:
