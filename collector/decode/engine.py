@@ -8,6 +8,7 @@ the rest is counted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,20 +17,24 @@ from collector.decode import ipfix, netflow5, netflow9, sflow
 from collector.decode.block import Block
 from collector.decode.faults import FaultLog
 from collector.decode.habits import STANDARD, Habits
+from collector.decode.layout import Columns
 from collector.decode.learned import Learned
 from collector.decode.limits import DEFAULT, Limits
+from collector.decode.lists import Nested, read_list
 from collector.decode.octets import Octets
-from collector.decode.streams import streams
-from collector.decode.template_store import Templates
+from collector.decode.sets import PROTOCOLS
+from collector.decode.streams import Expected
+from collector.decode.template_store import Key, Templates
 from collector.decode.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from collector.decode.batch import Batch
     from collector.decode.datagrams import Datagrams
+    from collector.decode.layout import Layout
     from collector.decode.sequence import Stream
     from collector.fault import Fault
 
@@ -130,6 +135,7 @@ class Decoder:
         self.waiting = Waiting(most)
         self.learned = Learned(most)
         self._before = 0
+        self._expected = Expected(most.exporters)
 
     def decode(self, datagrams: Datagrams, *, last: bool = False) -> Decoded:
         """Decode one block.
@@ -159,7 +165,9 @@ class Decoder:
         for protocol, decode_rows in _DECODERS.items():
             decoded, sequenced = decode_rows(block, sorted_out[protocol])
             batches += decoded
-            sequences += [stream for one in sequenced for stream in streams(one, datagrams)]
+            sequences += [
+                stream for one in sequenced for stream in self._expected.streams(one, datagrams)
+            ]
         if last:
             for fault in self.waiting.give_up(self._before):
                 faults.note(fault)
@@ -181,6 +189,32 @@ class Decoder:
             limits=self._reached(block),
         )
         return Decoded(batches, summary, self.habits)
+
+    def nested(self, batch: Batch, name: str) -> list[Nested]:
+        """The values of a column of lists (RFC 6313), read with the templates valid now.
+
+        Raises:
+            KeyError: records of this batch come from no template, or have no such column.
+        """
+        if not isinstance(batch.columns, Columns) or batch.observation_domain is None:
+            raise KeyError(name)
+        kind = batch.columns.layout.places[name].field.kind
+        version = {text: number for number, text in PROTOCOLS.items()}[batch.protocol]
+        column = batch.columns[name]
+        values = []
+        for row, (upper, lower) in enumerate(batch.exporter.tolist()):
+            domain = int(batch.observation_domain[row])
+            value = column[row] if column.dtype == object else column[row].tobytes()
+            place = partial(Key, upper << 64 | lower, domain)
+            lookup = partial(self._layout_of, place, version)
+            values.append(read_list(kind, value, lookup))
+        return values
+
+    def _layout_of(
+        self, place: Callable[[int, int], Key], version: int, template: int
+    ) -> Layout | None:
+        """What a template id means somewhere."""
+        return self.templates.current(place(template, version))
 
     def _expire(self, datagrams: Datagrams) -> None:
         """Forget templates that have outlived themselves."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 UNKNOWN: Final = -1
@@ -56,13 +57,18 @@ class Account:
     restarts: int
 
 
-def account(first: NDArray[np.int64], units: NDArray[np.int64]) -> Account:
+def account(
+    first: NDArray[np.int64], units: NDArray[np.int64], expected: int | None = None
+) -> Account:
     """Compare the numbers of one stream's datagrams, in order of arrival.
 
     Args:
         first: number of each datagram's first unit, modulo 2^32.
         units: units in each datagram, or UNKNOWN.
+        expected: the number that follows what came before; None: not known.
     """
+    if expected is not None:
+        first, units = np.append(expected, first), np.append(0, units)
     judged = units[:-1] != UNKNOWN
     step = (first[1:] - first[:-1] - units[:-1])[judged]
     # The shorter way around the circle: 4294967295 before 0 is one back.

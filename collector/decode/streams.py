@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.decode.address import ip_text
 from collector.decode.groups import codes, split
-from collector.decode.sequence import Stream, account
+from collector.decode.sequence import UNKNOWN, Account, Stream, account
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,37 +35,63 @@ class Sequenced:
     sub_agent: NDArray[np.int64] | None = None
 
 
-def streams(sequenced: Sequenced, datagrams: Datagrams) -> list[Stream]:
-    """Account for every stream, in the order of their first datagrams."""
-    exporter = datagrams.source[sequenced.rows]
-    columns: list[NDArray[Any]] = [exporter[:, 0], exporter[:, 1]]
-    optional = (sequenced.source_port, sequenced.observation_domain, sequenced.sub_agent)
-    columns += [column for column in optional if column is not None]
-    if sequenced.agent is not None:
-        columns += [sequenced.agent[:, 0], sequenced.agent[:, 1]]
-    found = []
-    for rows in sorted(split(codes(*columns)), key=lambda rows: int(rows[0])):
-        one = int(rows[0])
-        counted = account(sequenced.first[rows], sequenced.units[rows])
-        stream = Stream(
-            protocol=sequenced.protocol,
-            unit=sequenced.unit,
-            exporter=ip_text(int(exporter[one, 0]), int(exporter[one, 1])),
-            source_port=_at(sequenced.source_port, one),
-            observation_domain=_at(sequenced.observation_domain, one),
-            agent=None
-            if sequenced.agent is None
-            else ip_text(int(sequenced.agent[one, 0]), int(sequenced.agent[one, 1])),
-            sub_agent=_at(sequenced.sub_agent, one),
-            datagrams=len(rows),
-            units=counted.units,
-            lost=counted.lost,
-            gaps=counted.gaps,
-            reordered=counted.reordered,
-            restarts=counted.restarts,
-        )
-        found.append(stream)
-    return found
+class Expected:
+    """The number that every stream's next datagram should have, from one block to the next."""
+
+    def __init__(self, most: int) -> None:
+        """Know of no stream yet; of at most so many what follows is remembered."""
+        self._most = most
+        self._next: dict[tuple[object, ...], int] = {}
+
+    def streams(self, sequenced: Sequenced, datagrams: Datagrams) -> list[Stream]:
+        """Account for every stream, in the order of their first datagrams."""
+        exporter = datagrams.source[sequenced.rows]
+        columns: list[NDArray[Any]] = [exporter[:, 0], exporter[:, 1]]
+        optional = (sequenced.source_port, sequenced.observation_domain, sequenced.sub_agent)
+        columns += [column for column in optional if column is not None]
+        if sequenced.agent is not None:
+            columns += [sequenced.agent[:, 0], sequenced.agent[:, 1]]
+        found = []
+        for rows in sorted(split(codes(*columns)), key=lambda rows: int(rows[0])):
+            first, units = sequenced.first[rows], sequenced.units[rows]
+            key = (sequenced.protocol, *(int(column[rows[0]]) for column in columns))
+            counted = account(first, units, self._next.pop(key, None))
+            if units[-1] != UNKNOWN:
+                self._remember(key, int(first[-1] + units[-1]))
+            found.append(_stream(sequenced, exporter, rows, counted))
+        return found
+
+    def _remember(self, key: tuple[object, ...], number: int) -> None:
+        """What follows in a stream; the one that was silent longest is forgotten."""
+        self._next[key] = number
+        if len(self._next) > self._most:
+            del self._next[next(iter(self._next))]
+
+
+def _stream(
+    sequenced: Sequenced,
+    exporter: NDArray[np.uint64],
+    rows: NDArray[np.int64],
+    counted: Account,
+) -> Stream:
+    """What is said of a stream."""
+    one = int(rows[0])
+    agent = None if sequenced.agent is None else sequenced.agent[one].tolist()
+    return Stream(
+        protocol=sequenced.protocol,
+        unit=sequenced.unit,
+        exporter=ip_text(*exporter[one].tolist()),
+        source_port=_at(sequenced.source_port, one),
+        observation_domain=_at(sequenced.observation_domain, one),
+        agent=None if agent is None else ip_text(*agent),
+        sub_agent=_at(sequenced.sub_agent, one),
+        datagrams=len(rows),
+        units=counted.units,
+        lost=counted.lost,
+        gaps=counted.gaps,
+        reordered=counted.reordered,
+        restarts=counted.restarts,
+    )
 
 
 def _at(column: NDArray[np.int64] | None, row: int) -> int | None:

@@ -152,6 +152,10 @@ class Templates:
             return [(-1, changes[1][1]), *changes[2:]]
         return changes
 
+    def current(self, key: Key) -> Layout | None:
+        """The layout that a key has now."""
+        return self._known.get(key)
+
     def may_come(self, key: Key) -> bool:
         """No template was withdrawn from this key: the first one may still be on its way."""
         return key not in self._withdrawn

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode import OPEN_VSWITCH, STANDARD, Datagrams, decode
+from collector.decode import OPEN_VSWITCH, STANDARD, Datagrams, Decoder, Limits, decode
 from collector.decode.sequence import UNKNOWN, Account, account
 
 
@@ -66,3 +66,20 @@ def test_streams_are_kept_apart():
     streams = decode(Datagrams.of(sent, 2055)).summary.streams
     assert [(stream.observation_domain, stream.lost) for stream in streams] == [(1, 0), (2, 0)]
     assert decode(Datagrams.of(sent, 2055)).summary.lost == 0
+
+
+def test_what_is_lost_between_two_blocks_is_missed():
+    decoder = Decoder()
+    lost = [
+        decoder.decode(Datagrams.of([netflow5(sequence, 2)], 2055)).summary.lost
+        for sequence in (0, 2, 7, 9)
+    ]
+    assert lost == [0, 0, 3, 0]
+
+
+def test_streams_remembered_are_limited():
+    decoder = Decoder(most=Limits(exporters=3))
+    sent = [netflow5(0, 2, engine=engine) for engine in range(9)]
+    decoder.decode(Datagrams.of(sent, 2055))
+    again = [netflow5(5, 2, engine=engine) for engine in range(9)]
+    assert decoder.decode(Datagrams.of(again, 2055)).summary.lost <= 3 * 3
