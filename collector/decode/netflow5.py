@@ -65,8 +65,9 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
     """Decode the datagrams `rows`, of which it is known that they are of version 5.
 
     Besides the fields of the record a batch has `flowStartMilliseconds` and `flowEndMilliseconds`,
-    computed from the header's two clocks (milliseconds since 1970), and `samplingInterval`, the
-    header's (0: not sampled).
+    computed from the header's two clocks (milliseconds since 1970), and of the header's sampling
+    field `samplingInterval` (0: not sampled) and `samplingAlgorithm`, its mode (IANA's numbers: 1
+    every n-th packet, 2 at random; 0 not said).
     """
     octets, datagrams, faults = block.octets, block.datagrams, block.faults
     start, length = datagrams.offset[rows], datagrams.length[rows]
@@ -113,8 +114,10 @@ def _batch(
     # What a clock on the wall showed when the uptime was 0.
     boot_ms = (export_time_ns // 1_000_000 - uptime_ms)[owner]
     fields = Columns(layout(), octets, located.segments)
+    sampling = octets.u16(start + 22).astype(np.int64)[owner]
     computed = {
-        "samplingInterval": (octets.u16(start + 22) & 0x3FFF).astype(np.int64)[owner],
+        "samplingInterval": sampling & 0x3FFF,
+        "samplingAlgorithm": sampling >> 14,
         "flowStartMilliseconds": boot_ms
         + unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
         "flowEndMilliseconds": boot_ms + unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),

@@ -48,6 +48,7 @@ from collector.decode.sflow_records import (
     sampled_columns,
 )
 from collector.decode.streams import Sequenced
+from collector.decode.tunnels import inner_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from collector.decode.sflow_layouts import Sample
 
 Computed = dict[str, "NDArray[Any] | Callable[[], NDArray[Any]]"]
-_Described = tuple["NDArray[np.int64]", dict[str, "NDArray[Any]"]]
+_Described = tuple["NDArray[np.int64]", Computed]
 """Which samples, and columns of the packets that were sampled."""
 
 VERSION: Final = 5
@@ -106,7 +107,8 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
     `ingressInterface`, `egressInterface`, `frameLength`, and the sampled packet's header fields.
     Counter records become one batch per format of record, and so do the flow records that the
     packet's header does not say (kind "extended"; `sampleOffset` is where their sample begins).
-    Records that are not known are kept as `octets`, and counted.
+    Samples of tunnels have the packet inside as `inner…` columns. Records that are not known are
+    kept as `octets`, and counted.
     """
     agents = _read_headers(block, rows)
     if not len(agents.rows):
@@ -241,7 +243,7 @@ class _Decoder:
         self._count_unknown(records, _FLOW_RECORDS, "flow record")
         batches = []
         for owner, described in self._packets(items, records):
-            computed = {**_interfaces(head, owner, expanded=sample.expanded), **described}
+            computed: Computed = {**_interfaces(head, owner, expanded=sample.expanded), **described}
             segments = items.at[owner][:, None]
             columns = Columns(sample.layout, self.octets, segments, computed)
             batches.append(self._batch("flow sample", number, columns, items.take(owner)))
@@ -267,7 +269,7 @@ class _Decoder:
             sampled = sampled.take(~short)
             if len(sampled.owner):
                 columns = sampled_columns(self.octets, number, sampled.at)
-                found.append((sampled.owner, columns))
+                found.append((sampled.owner, {**columns}))
         nothing = int((~done).sum())
         if nothing:
             self.unknown["sFlow flow sample without a sampled packet"] += nothing
@@ -304,7 +306,8 @@ class _Decoder:
                 kinds = [NETWORK_HEADERS[int(number)] for number in protocol[chosen]]
                 packets = dissect_network(self.octets, at, size, np.array(kinds, np.uint16))
             lengths = {name: described[name][chosen] for name in ("frameLength", "stripped")}
-            found.append((raw.owner[chosen], {**lengths, **packet_columns(packets)}))
+            inner = inner_columns(self.octets, packets, at + size)
+            found.append((raw.owner[chosen], {**lengths, **packet_columns(packets), **inner}))
         return found
 
     def _extended(self, items: _Items, records: _Items) -> list[Batch]:

@@ -5,7 +5,8 @@ Sources: RFC 2784 and 2890 (GRE), RFC 7348 (VXLAN), RFC 2003 and 2473 (IP in IP)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,11 @@ from collector.decode.packet import (
     dissect,
     dissect_network,
 )
+from collector.decode.packet_columns import packet_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from collector.decode.octets import Octets
@@ -97,3 +101,29 @@ def _gre(
     at[rows], kind[rows] = behind, octets.u16(start + 2)
     keyed = key[sound] == 1
     segment[rows[keyed]] = octets.u32((start + 4 + 4 * checksum[sound])[keyed])
+
+
+def inner_columns(
+    octets: Octets, outer: Packets, end: NDArray[np.int64]
+) -> dict[str, Callable[[], NDArray[Any]]]:
+    """Columns of what packets carry, named `inner…`, and `layer2SegmentId`; 0 where there is none.
+
+    Nothing is taken apart before the first of them is asked for. If no packet can be a tunnel's,
+    there are no columns.
+    """
+    tunnelled = np.isin(outer.protocol, [*_IN_IP, GRE]) & (outer.transport > 0)
+    tunnelled |= (outer.protocol == UDP) & (outer.destination_port == VXLAN_PORT)
+    if not tunnelled.any():
+        return {}
+    dissected = cache(lambda: dissect_inner(octets, outer, end))
+
+    def column(name: str) -> NDArray[Any]:
+        inner = dissected()
+        values = packet_columns(inner.packets)[name] if name else inner.layer2_segment_id
+        spread = np.zeros((len(end), *values.shape[1:]), values.dtype)
+        spread[inner.rows] = values
+        return spread
+
+    names = packet_columns(Packets.undissected(0))
+    named = {f"inner{name[:1].upper()}{name[1:]}": partial(column, name) for name in names}
+    return {**named, "layer2SegmentId": partial(column, "")}

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from collector.decode import Batch, Decoded
     from tests.unit.collector.oracle import Record
 
-_NOT_IN_THE_RECORD = {"flowStartMilliseconds", "flowEndMilliseconds", "samplingInterval"}
+_NOT_IN_THE_RECORD = {
+    "flowStartMilliseconds",
+    "flowEndMilliseconds",
+    "samplingInterval",
+    "samplingAlgorithm",
+}
 
 
 def value(item: Any) -> Any:

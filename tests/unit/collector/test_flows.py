@@ -65,6 +65,13 @@ def test_the_header_of_netflow5_scales_once():
     assert row["sampling_rate"] == 64
 
 
+def test_the_sampling_field_of_netflow5_has_a_mode_and_an_interval():
+    sent = [netflow5(netflow5_record(), sampling=mode << 14 | 100) for mode in range(4)]
+    (batch,) = decode(Datagrams.of(sent, 2055)).batches
+    assert batch.columns["samplingAlgorithm"].tolist() == [0, 1, 2, 3]
+    assert batch.columns["samplingInterval"].tolist() == [100] * 4
+
+
 def test_uptime_wraps():
     record = netflow5_record(times=(2**32 - 500, 100))
     (row,) = table([netflow5(record, uptime=1000)], 2055).to_dicts()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from collector.decode import Datagrams, Decoder, Habits, Limits, decode
 from collector.flows import flows
+from collector.recording import Writer, encapsulate_udp
 from tests.unit.collector.columns import records
 from tests.unit.collector.oracle import Oracle
 from tests.unit.collector.test_layouts import data_records, fields, message, template
@@ -245,3 +248,15 @@ def test_sequence_counts_packets_per_source_id():
 def test_versions_do_not_share_templates():
     sent = [packet((0, template(300, FLOW))), message((300, flow()))]
     assert decode(of(*sent)).summary.records == 0
+
+
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_tshark_reads_the_same(tmp_path):
+    with Writer(tmp_path / "x") as writer:
+        for payload in EXPORTS:
+            writer.write(0, encapsulate_udp("192.0.2.1", 9, "192.0.2.2", 2055, payload))
+    fields = ["cflow.packets", "cflow.octets", "cflow.sampling_interval", "cflow.if_name"]
+    command = ["tshark", "-r", str(tmp_path / "x"), "-d", "udp.port==2055,cflow", "-T", "fields"]
+    command += [part for field in fields for part in ("-e", field)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1].split("\t") == ["5,7", "500,500", "100", "eth3"]

@@ -10,7 +10,7 @@ from collector.decode import Datagrams, decode
 from collector.decode.address import ip_texts
 from collector.flows import flows
 from tests.unit.collector.oracle import Oracle
-from tests.unit.collector.test_packet import FRAMES
+from tests.unit.collector.test_packet import FRAMES, TUNNELS
 
 AGENT4 = struct.pack("!I4B", 1, 10, 255, 0, 1)
 AGENT6 = struct.pack("!I", 2) + bytes.fromhex("20010db8000000000000000000000007")
@@ -162,6 +162,16 @@ def test_headers_without_ethernet(protocol, name):
     one, other = flows(decoded).to_dicts()[0], flows(whole).to_dicts()[0]
     same = ("source", "destination", "ipVersion", "destinationTransportPort", "octets_l3")
     assert [one[field] for field in same] == [other[field] for field in same]
+
+
+def test_what_tunnels_carry():
+    vxlan = flow_sample(raw_header(TUNNELS["vxlan"][0]))
+    plain = flow_sample(raw_header(FRAMES["tcp"]))
+    columns = batch(datagram(plain, vxlan)).batches[0].columns
+    assert columns["layer2SegmentId"].tolist() == [0, 77]
+    assert columns["innerDestinationTransportPort"].tolist() == [0, 80]
+    assert ip_texts(columns["innerSourceIPAddress"])[1] == "192.0.2.1"
+    assert "layer2SegmentId" not in batch(datagram(plain)).batches[0].columns
 
 
 def test_extended_data():
