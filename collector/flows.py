@@ -103,9 +103,10 @@ _KEY_NUMBERS: Final = {
     "sourceTransportPort": pl.UInt16,
     "destinationTransportPort": pl.UInt16,
 }
-_OBSERVED: Final = (
+OBSERVED: Final = (
     _OBSERVER_NUMBERS | _KEY_NUMBERS | MEASURES | {"samples": pl.UInt64, "origin": pl.UInt64}
 )
+"""The columns of `observed`. origin: datagram << 32 | offset."""
 _ON_THE_WIRE: Final = _KEY_NUMBERS | MEASURES | {"syn": pl.Int64, "fin": pl.Int64}
 
 
@@ -116,19 +117,14 @@ def flows(decoded: Decoded) -> pl.DataFrame:
         The columns of `FLOWS`. Options records, counters, and records without a flow key make no
         flow.
     """
-    observed = [
-        _frame(columns | _observer(batch), _OBSERVED)
-        for batch in decoded.batches
-        if (columns := observe(batch, decoded.habits)) is not None
-    ]
-    if not observed:
+    rows = observed(decoded)
+    if not len(rows):
         return pl.DataFrame(schema=FLOWS)
     table = (
-        pl.concat(observed)
-        .group_by([*_OBSERVER_NUMBERS, *_KEY_NUMBERS])
+        rows.group_by([*_OBSERVER_NUMBERS, *_KEY_NUMBERS])
         .agg(
-            *_sums("packets", "octets_l2", "octets_l3", "samples"),
-            *_flags_and_times(),
+            *sums("packets", "octets_l2", "octets_l3", "samples"),
+            *flags_and_times(),
             pl.len().alias("records"),
             pl.col("origin").min(),
         )
@@ -139,6 +135,20 @@ def flows(decoded: Decoded) -> pl.DataFrame:
         )
     )
     return _with_texts(table, ("exporter", "agent")).select(_typed(FLOWS))
+
+
+def observed(decoded: Decoded) -> pl.DataFrame:
+    """Every record that says something of a flow, a row each, before anything is summed.
+
+    Returns:
+        The columns of `OBSERVED`: addresses are numbers in two halves, so that rows group fast.
+    """
+    frames = [
+        _frame(columns | _observer(batch), OBSERVED)
+        for batch in decoded.batches
+        if (columns := observe(batch, decoded.habits)) is not None
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=OBSERVED)
 
 
 def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:
@@ -158,8 +168,8 @@ def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:
         observed[np.flatnonzero(packets.depth >= ETHERNET)]
         .group_by(list(_KEY_NUMBERS))
         .agg(
-            *_sums("packets", "octets_l2", "octets_l3"),
-            *_flags_and_times(),
+            *sums("packets", "octets_l2", "octets_l3"),
+            *flags_and_times(),
             *(_if_only_one(name) for name in ("syn", "fin")),
         )
         .with_columns(
@@ -222,14 +232,14 @@ def _frame(columns: Columns, schema: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _sums(*names: str) -> Iterable[pl.Expr]:
+def sums(*names: str) -> Iterable[pl.Expr]:
     """Sums that are null as soon as one summand is."""
     for name in names:
         column = pl.col(name)
         yield pl.when(column.null_count() == 0).then(column.sum()).alias(name)
 
 
-def _flags_and_times() -> Iterable[pl.Expr]:
+def flags_and_times() -> Iterable[pl.Expr]:
     """All flags, the first time, the last time."""
     yield pl.col("tcpControlBits").bitwise_or()
     yield pl.col("first_ns").min()

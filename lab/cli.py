@@ -10,13 +10,14 @@ import io
 import os
 import sys
 from contextlib import suppress
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lab import __version__
+from lab.commands_collector import COMMANDS
+from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
     from lab.runner import Ran
     from lab.scenario.load import Inspection
     from lab.scenario.model import Scenario
-
-
-class Exit(IntEnum):
-    """Exit codes of all commands."""
-
-    PASSED = 0
-    FAILED = 1
-    WRONG_INPUT = 2
-    NO_VERDICT = 3
-    CANNOT_RUN = 4
-    INTERRUPTED = 130
-    NOBODY_READS = 141
 
 
 # Commands answer at once: importing makes many objects that live for ever, which is not worth
@@ -72,18 +61,18 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            _stop(Exit.INTERRUPTED, "interrupted; what was running ends with it")
+            stop(Exit.INTERRUPTED, "interrupted; what was running ends with it")
         except BrokenPipeError:  # as `head` does; not worth a word
             sys.exit(Exit.NOBODY_READS)
         except OSError as refused:
-            _stop(Exit.CANNOT_RUN, f"the machine refused: {refused}")
+            stop(Exit.CANNOT_RUN, f"the machine refused: {refused}")
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as unforeseen:
             if "FLOWLAB_DEBUG" in os.environ:
                 raise
             # A crash must not look like a verdict.
-            _stop(
+            stop(
                 Exit.NO_VERDICT,
                 f"a fault of flowlab itself: {type(unforeseen).__name__}: {unforeseen}",
                 "please report it, with what FLOWLAB_DEBUG=1 shows",
@@ -104,7 +93,12 @@ def main() -> None:
       flowlab run my.yaml             run your own
       flowlab run --all --jobs 2      run everything
       flowlab check runs/one-udp-stream/latest
+      flowlab decode exports.pcap     what any capture of exports says
     """
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -150,7 +144,7 @@ def run(
     from lab import batch
 
     if everything == bool(scenarios):
-        _stop(Exit.WRONG_INPUT, "name the scenarios to run, or give --all; see flowlab list")
+        stop(Exit.WRONG_INPUT, "name the scenarios to run, or give --all; see flowlab list")
     chosen = _load_all(_library() if everything else scenarios)
     if junit is not None:
         junit.touch()  # better refused now than after all runs
@@ -179,7 +173,7 @@ def check(folders: tuple[str, ...], form: str) -> None:
     try:
         finished = batch.check([Path(folder) for folder in folders], form)
     except NotARun as odd:
-        _stop(Exit.WRONG_INPUT, str(odd))
+        stop(Exit.WRONG_INPUT, str(odd))
     sys.exit(_code(finished))
 
 
@@ -232,7 +226,7 @@ def shell(scenario: str, runs: Path) -> None:
     try:
         batch.shell(_load(scenario), runs, _way("userspace"))
     except ShellFailed as failed:
-        _stop(Exit.NO_VERDICT, str(failed))
+        stop(Exit.NO_VERDICT, str(failed))
 
 
 @main.command()
@@ -316,7 +310,7 @@ def _inspect(names: Iterable[str]) -> list[Inspection]:
         else:
             faults += map(str, looked_at[-1].faults)
     if faults:
-        _stop(Exit.WRONG_INPUT, *faults)
+        stop(Exit.WRONG_INPUT, *faults)
     return looked_at
 
 
@@ -327,11 +321,11 @@ def _way(datapath: str) -> Way:
     own_network = datapath == "userspace"
     reason = None if own_network else why_no_kernel_datapath()
     if reason is not None:
-        _stop(Exit.CANNOT_RUN, f"--datapath kernel cannot run here: {reason}")
+        stop(Exit.CANNOT_RUN, f"--datapath kernel cannot run here: {reason}")
     try:
         way = find_way(own_network=own_network)
     except CannotEnter as refused:
-        _stop(Exit.CANNOT_RUN, str(refused))
+        stop(Exit.CANNOT_RUN, str(refused))
     if way.notice:
         click.echo(f"flowlab: {way.notice}", err=True)
     return way
@@ -344,9 +338,3 @@ def _code(finished: Iterable[Ran]) -> int:
     if Outcome.FAIL in outcomes:
         return Exit.FAILED
     return Exit.NO_VERDICT if Outcome.INVALID in outcomes else Exit.PASSED
-
-
-def _stop(code: Exit, *messages: str) -> NoReturn:
-    for message in messages:
-        click.echo(f"flowlab: {message}" if code is not Exit.WRONG_INPUT else message, err=True)
-    sys.exit(code)

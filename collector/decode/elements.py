@@ -51,6 +51,17 @@ def elements() -> Mapping[tuple[int, int], Element]:
     return table
 
 
+@cache
+def kinds() -> Mapping[str, str]:
+    """Every name that a column can have, unknown elements aside, and its abstract data type."""
+    found = {scope.name: scope.kind for scope in _SCOPES.values()}
+    for (enterprise, _), forward in elements().items():
+        found[forward.name] = forward.kind
+        if enterprise in (IANA, CERT):
+            found[_reversed(forward).name] = forward.kind
+    return found
+
+
 _WIDTHS: Final = {
     "macAddress": (6,),
     "ipv4Address": (4,),

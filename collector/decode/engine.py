@@ -20,7 +20,7 @@ from collector.decode.habits import STANDARD, Habits
 from collector.decode.layout import Columns
 from collector.decode.learned import Learned
 from collector.decode.limits import DEFAULT, Limits
-from collector.decode.lists import Nested, read_list
+from collector.decode.lists import as_python, read_list
 from collector.decode.octets import Octets
 from collector.decode.sets import PROTOCOLS
 from collector.decode.streams import Expected
@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     from collector.decode.batch import Batch
     from collector.decode.datagrams import Datagrams
     from collector.decode.layout import Layout
+    from collector.decode.lists import Nested, Plain
     from collector.decode.sequence import Stream
     from collector.fault import Fault
+
+    ReadLists = Callable[[Batch, str, Plain], list[Nested]]
+    """See `Decoder.nested`."""
 
 NETFLOW: Final = "netflow"
 """NetFlow 5 and 9, and IPFIX, which is version 10: their version is in the first two octets."""
@@ -106,6 +110,8 @@ class Decoded:
     batches: list[Batch]
     summary: Summary
     habits: Habits = field(default=STANDARD)
+    read_lists: ReadLists | None = None
+    """Reads lists of RFC 6313 with the templates that are valid until the next block."""
 
 
 class Decoder:
@@ -188,10 +194,15 @@ class Decoder:
             waiting=self.waiting.sets,
             limits=self._reached(block),
         )
-        return Decoded(batches, summary, self.habits)
+        return Decoded(batches, summary, self.habits, self.nested)
 
-    def nested(self, batch: Batch, name: str) -> list[Nested]:
+    def nested(self, batch: Batch, name: str, plain: Plain = as_python) -> list[Nested]:
         """The values of a column of lists (RFC 6313), read with the templates valid now.
+
+        Args:
+            batch: records of a block that was decoded here.
+            name: of a column of theirs.
+            plain: writes the values of a column of some kind.
 
         Raises:
             KeyError: records of this batch come from no template, or have no such column.
@@ -207,7 +218,7 @@ class Decoder:
             value = column[row] if column.dtype == object else column[row].tobytes()
             place = partial(Key, upper << 64 | lower, domain)
             lookup = partial(self._layout_of, place, version)
-            values.append(read_list(kind, value, lookup))
+            values.append(read_list(kind, value, lookup, plain))
         return values
 
     def _layout_of(

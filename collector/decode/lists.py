@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from collector.decode.elements import IANA, LISTS, element
+from collector.decode.elements import IANA, LISTS, RAW, element
 from collector.decode.layout import Columns, Field, Layout
 from collector.decode.octets import Octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     Lookup = Callable[[int], Layout | None]
     """The layout that a template id has in the observation domain of the record."""
+    Plain = Callable[[str, NDArray[Any]], list[Any]]
+    """Writes the values of a column, given their abstract data type."""
 
 _DEEPEST: Final = 8
 """Lists in lists beyond this stay octets."""
@@ -40,91 +44,100 @@ class Nested(NamedTuple):
     """Octets that could not be read: cut short, or of a template that is not known."""
 
 
-def read_list(kind: str, octets: bytes, lookup: Lookup, depth: int = 0) -> Nested:
+def as_python(kind: str, column: NDArray[Any]) -> list[Any]:
+    """The values of a column as plain Python: numbers, octets, halves of addresses."""
+    if kind in RAW and column.dtype == np.uint8:
+        return [row.tobytes() for row in column]
+    return list(column.tolist())
+
+
+def read_list(kind: str, octets: bytes, lookup: Lookup, plain: Plain = as_python) -> Nested:
     """Read one value of a structured type; nothing in it raises.
 
     Args:
         kind: basicList, subTemplateList or subTemplateMultiList.
         octets: the value.
         lookup: template id to layout.
-        depth: of lists around this one.
+        plain: writes the values of a column of some kind.
     """
-    if not octets or depth >= _DEEPEST or kind not in LISTS:
-        return Nested("undefined", (), octets)
-    semantic = SEMANTICS.get(octets[0], "undefined")
-    if kind == "basicList":
-        items, rest = _basic(octets[1:], lookup, depth)
-    elif kind == "subTemplateList":
-        items, rest = _records(octets[1:3], octets[3:], lookup, depth)
-    else:
-        items, rest = _multiple(octets[1:], lookup, depth)
-    return Nested(semantic, tuple(items), rest)
+    return _Reader(lookup, plain).read(kind, octets, 0)
 
 
-def _basic(octets: bytes, lookup: Lookup, depth: int) -> tuple[list[Any], bytes]:
-    """The values of a basicList."""
-    if len(octets) < 4:
-        return [], octets
-    number, width = int.from_bytes(octets[:2], "big"), int.from_bytes(octets[2:4], "big")
-    enterprise, at = IANA, 4
-    if number & 0x8000:
-        if len(octets) < 8:
+class _Reader(NamedTuple):
+    """How lists are read."""
+
+    lookup: Lookup
+    plain: Plain
+
+    def read(self, kind: str, octets: bytes, depth: int) -> Nested:
+        """A list, in so many others."""
+        if not octets or depth >= _DEEPEST or kind not in LISTS:
+            return Nested("undefined", (), octets)
+        semantic = SEMANTICS.get(octets[0], "undefined")
+        if kind == "basicList":
+            items, rest = self._basic(octets[1:], depth)
+        elif kind == "subTemplateList":
+            items, rest = self._records(octets[1:3], octets[3:], depth)
+        else:
+            items, rest = self._multiple(octets[1:], depth)
+        return Nested(semantic, tuple(items), rest)
+
+    def _basic(self, octets: bytes, depth: int) -> tuple[list[Any], bytes]:
+        """The values of a basicList."""
+        if len(octets) < 4:
             return [], octets
-        enterprise, number, at = int.from_bytes(octets[4:8], "big"), number & 0x7FFF, 8
-    layout = Layout((Field(*element(enterprise, number, width)[:2], width),))
-    records, rest = _of_layout(layout, octets[at:], lookup, depth)
-    return [value for record in records for value in record.values()], rest
+        number, width = int.from_bytes(octets[:2], "big"), int.from_bytes(octets[2:4], "big")
+        enterprise, at = IANA, 4
+        if number & 0x8000:
+            if len(octets) < 8:
+                return [], octets
+            enterprise, number, at = int.from_bytes(octets[4:8], "big"), number & 0x7FFF, 8
+        layout = Layout((Field(*element(enterprise, number, width)[:2], width),))
+        records, rest = self._of_layout(layout, octets[at:], depth)
+        return [value for record in records for value in record.values()], rest
 
+    def _records(self, template: bytes, octets: bytes, depth: int) -> tuple[list[Any], bytes]:
+        """Records of one template."""
+        layout = self.lookup(int.from_bytes(template, "big")) if len(template) == 2 else None
+        if layout is None:
+            return [], octets
+        return self._of_layout(layout, octets, depth)
 
-def _records(template: bytes, octets: bytes, lookup: Lookup, depth: int) -> tuple[list[Any], bytes]:
-    """Records of one template."""
-    layout = lookup(int.from_bytes(template, "big")) if len(template) == 2 else None
-    if layout is None:
-        return [], octets
-    return _of_layout(layout, octets, lookup, depth)
+    def _multiple(self, octets: bytes, depth: int) -> tuple[list[Any], bytes]:
+        """Records of several templates."""
+        items: list[Any] = []
+        at = 0
+        while len(octets) - at >= 4:
+            length = int.from_bytes(octets[at + 2 : at + 4], "big")
+            if length < 4 or at + length > len(octets):
+                break
+            found, rest = self._records(octets[at : at + 2], octets[at + 4 : at + length], depth)
+            if rest:
+                break
+            items += found
+            at += length
+        return items, octets[at:]
 
+    def _of_layout(
+        self, layout: Layout, octets: bytes, depth: int
+    ) -> tuple[list[dict[str, Any]], bytes]:
+        """All records of one layout; what is left over."""
+        if not layout.minimum_octets or len(octets) > _MOST:
+            return [], octets
+        buffer = Octets(np.frombuffer(octets, np.uint8))
+        located = layout.locate(buffer, np.zeros(1, np.int64), np.array([len(octets)]))
+        columns = Columns(layout, buffer, located.segments)
+        count = len(located.owner)
+        values = {
+            name: self._values(columns[name], layout.places[name].field.kind, depth)
+            for name in layout.places
+            if count
+        }
+        records = [{name: column[row] for name, column in values.items()} for row in range(count)]
+        return records, octets[int(located.rest[0]) :]
 
-def _multiple(octets: bytes, lookup: Lookup, depth: int) -> tuple[list[Any], bytes]:
-    """Records of several templates."""
-    items: list[Any] = []
-    at = 0
-    while len(octets) - at >= 4:
-        length = int.from_bytes(octets[at + 2 : at + 4], "big")
-        if length < 4 or at + length > len(octets):
-            break
-        found, rest = _records(octets[at : at + 2], octets[at + 4 : at + length], lookup, depth)
-        if rest:
-            break
-        items += found
-        at += length
-    return items, octets[at:]
-
-
-def _of_layout(
-    layout: Layout, octets: bytes, lookup: Lookup, depth: int
-) -> tuple[list[dict[str, Any]], bytes]:
-    """All records of one layout; what is left over."""
-    if not layout.minimum_octets or len(octets) > _MOST:
-        return [], octets
-    buffer = Octets(np.frombuffer(octets, np.uint8))
-    located = layout.locate(buffer, np.zeros(1, np.int64), np.array([len(octets)]))
-    columns = Columns(layout, buffer, located.segments)
-    count = len(located.owner)
-    values = {
-        name: _values(columns[name], layout.places[name].field.kind, lookup, depth)
-        for name in layout.places
-        if count
-    }
-    records = [{name: column[row] for name, column in values.items()} for row in range(count)]
-    return records, octets[int(located.rest[0]) :]
-
-
-def _values(column: Any, kind: str, lookup: Lookup, depth: int) -> list[Any]:
-    """The values of a column as plain Python: numbers, octets, address halves, lists."""
-    if column.dtype == np.uint8 and column.ndim == 2:
-        column = [row.tobytes() for row in column]
-    else:
-        column = column.tolist()
-    if kind in LISTS:
-        return [read_list(kind, value, lookup, depth + 1) for value in column]
-    return list(column)
+    def _values(self, column: NDArray[Any], kind: str, depth: int) -> list[Any]:
+        """The values of a column; lists in it are read too."""
+        if kind in LISTS:
+            return [self.read(kind, value, depth + 1) for value in as_python(kind, column)]
+        return self.plain(kind, column)

@@ -37,7 +37,8 @@ class Stream:
     units: int
     """Received."""
     lost: int
-    """Units that never came; those that came late are not lost."""
+    """Units that never came; those that came late are not lost. Of a block that is not the first:
+    how many more than before, which is negative if what was missing came late."""
     gaps: int
     """Times a number was skipped."""
     reordered: int
@@ -51,10 +52,16 @@ class Account:
     """What the sequence numbers of one stream say."""
 
     units: int
-    lost: int
+    missing: int
+    """Units skipped, less those that came late or twice."""
     gaps: int
     reordered: int
     restarts: int
+
+    @property
+    def lost(self) -> int:
+        """Units that never came."""
+        return max(0, self.missing)
 
 
 def account(
@@ -77,7 +84,7 @@ def account(
     step = step[~restart]
     return Account(
         units=int(units[units != UNKNOWN].sum()),
-        lost=max(0, int(step.sum())),
+        missing=int(step.sum()),
         gaps=int((step > 0).sum()),
         reordered=int((step < 0).sum()),
         restarts=int(restart.sum()),

@@ -39,10 +39,7 @@ from collector.decode.sflow_layouts import (
     SAMPLES,
 )
 from collector.decode.sflow_records import (
-    GATEWAY,
-    MPLS,
-    NAT,
-    ROUTER,
+    VARIABLE_DATA,
     parse,
     raw_octets,
     sampled_columns,
@@ -397,7 +394,7 @@ class _Decoder:
         )
 
 
-_FLOW_RECORDS: Final = (RAW_HEADER, *SAMPLED, *EXTENDED, ROUTER, GATEWAY, MPLS, NAT)
+_FLOW_RECORDS: Final = (RAW_HEADER, *SAMPLED, *EXTENDED, *VARIABLE_DATA)
 """Known flow records."""
 _NO_FIELDS: Final = Layout(())
 """Of records whose columns are all computed."""

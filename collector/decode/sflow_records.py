@@ -33,6 +33,8 @@ ROUTER: Final = 1002
 GATEWAY: Final = 1003
 MPLS: Final = 1006
 NAT: Final = 1007
+VARIABLE_DATA: Final = (ROUTER, GATEWAY, MPLS, NAT)
+"""Extended data whose fields are of no fixed length."""
 _FCS_OCTETS: Final = 4
 _IPV4, _IPV6 = 1, 2
 _MOST: Final = 256

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.decode.address import ip_text
 from collector.decode.groups import codes, split
@@ -35,13 +35,27 @@ class Sequenced:
     sub_agent: NDArray[np.int64] | None = None
 
 
+class _Tail(NamedTuple):
+    """Of one stream, when a block is over."""
+
+    expected: int | None
+    """The number that its next datagram should have; None: not known."""
+    missing: int
+    """Units skipped so far, less those that came late or twice."""
+
+    @property
+    def lost(self) -> int:
+        """Units that never came."""
+        return max(0, self.missing)
+
+
 class Expected:
-    """The number that every stream's next datagram should have, from one block to the next."""
+    """What is known of every stream, from one block to the next."""
 
     def __init__(self, most: int) -> None:
         """Know of no stream yet; of at most so many what follows is remembered."""
         self._most = most
-        self._next: dict[tuple[object, ...], int] = {}
+        self._known: dict[tuple[object, ...], _Tail] = {}
 
     def streams(self, sequenced: Sequenced, datagrams: Datagrams) -> list[Stream]:
         """Account for every stream, in the order of their first datagrams."""
@@ -55,17 +69,19 @@ class Expected:
         for rows in sorted(split(codes(*columns)), key=lambda rows: int(rows[0])):
             first, units = sequenced.first[rows], sequenced.units[rows]
             key = (sequenced.protocol, *(int(column[rows[0]]) for column in columns))
-            counted = account(first, units, self._next.pop(key, None))
-            if units[-1] != UNKNOWN:
-                self._remember(key, int(first[-1] + units[-1]))
-            found.append(_stream(sequenced, exporter, rows, counted))
+            before = self._known.pop(key, _Tail(None, 0))
+            counted = account(first, units, before.expected)
+            following = None if units[-1] == UNKNOWN else int(first[-1] + units[-1])
+            after = _Tail(following, before.missing + counted.missing)
+            self._remember(key, after)
+            found.append(_stream(sequenced, exporter, rows, counted, after.lost - before.lost))
         return found
 
-    def _remember(self, key: tuple[object, ...], number: int) -> None:
-        """What follows in a stream; the one that was silent longest is forgotten."""
-        self._next[key] = number
-        if len(self._next) > self._most:
-            del self._next[next(iter(self._next))]
+    def _remember(self, key: tuple[object, ...], tail: _Tail) -> None:
+        """Remember a stream; the one that was silent longest is forgotten."""
+        self._known[key] = tail
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
 
 
 def _stream(
@@ -73,6 +89,7 @@ def _stream(
     exporter: NDArray[np.uint64],
     rows: NDArray[np.int64],
     counted: Account,
+    lost: int,
 ) -> Stream:
     """What is said of a stream."""
     one = int(rows[0])
@@ -87,7 +104,7 @@ def _stream(
         sub_agent=_at(sequenced.sub_agent, one),
         datagrams=len(rows),
         units=counted.units,
-        lost=counted.lost,
+        lost=lost,
         gaps=counted.gaps,
         reordered=counted.reordered,
         restarts=counted.restarts,

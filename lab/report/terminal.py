@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,12 +32,19 @@ _STYLE: Final = {
 }
 
 
+class _Console(Console):
+    """A console that leaves it to the command what to do when nobody reads."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console: coloured and as wide as the terminal, or plain and wide enough for files."""
-    plain = Console(stderr=stderr)
+    plain = _Console(stderr=stderr)
     if plain.is_terminal:
-        return Console(stderr=stderr, highlight=False)
-    return Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH, color_system=None)
+        return _Console(stderr=stderr, highlight=False)
+    return _Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH, color_system=None)
 
 
 def table(verdict: Verdict) -> Table:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from lab.cli import main
 from tests.support import FLOWLAB, ROOT
 
+CAPTURE = str(ROOT / "tests" / "golden" / "openvswitch.pcap")
 BAD = "title: x\ntopology: linear\nexporters: [netflow]\ntraffic:\n  - ping: {from: h1, too: h2}\n"
 
 
@@ -110,11 +111,20 @@ def test_an_old_locale_costs_arrows_and_nothing_else():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_leaves_is_no_fault():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["explain", CAPTURE, "--datagram", "27"],
+        ["flows", CAPTURE],
+        *(["decode", CAPTURE, "--format", form] for form in ("table", "jsonl", "csv", "parquet")),
+    ],
+)
+def test_a_reader_that_leaves_is_no_fault(arguments):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as gone:
-        done = command("list", stdout=gone, stderr=subprocess.PIPE)
+        done = command(*arguments, stdout=gone, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (141, "")
 
 

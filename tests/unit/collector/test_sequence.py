@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.account import Account
 from collector.decode import OPEN_VSWITCH, STANDARD, Datagrams, Decoder, Limits, decode
-from collector.decode.sequence import UNKNOWN, Account, account
+from collector.decode.sequence import UNKNOWN, account
+from collector.decode.sequence import Account as Counted
 
 
 def judged(first, units):
@@ -20,16 +22,16 @@ def judged(first, units):
 @pytest.mark.parametrize(
     ("first", "units", "expected"),
     [
-        ([5], [1], Account(1, 0, 0, 0, 0)),
-        ([0, 1, 2], [1, 1, 1], Account(3, 0, 0, 0, 0)),
-        ([0, 30, 60], [30, 30, 5], Account(65, 0, 0, 0, 0)),
-        ([0, 3], [1, 1], Account(2, 2, 1, 0, 0)),
-        ([0, 2, 1, 3], [1, 1, 1, 1], Account(4, 0, 2, 1, 0)),
-        ([2**32 - 1, 0], [1, 1], Account(2, 0, 0, 0, 0)),
-        ([2**32 - 1, 1], [1, 1], Account(2, 1, 1, 0, 0)),
-        ([10**6, 0, 1], [1, 1, 1], Account(3, 0, 0, 0, 1)),
-        ([0, 9, 10], [UNKNOWN, 1, 1], Account(2, 0, 0, 0, 0)),
-        ([0, 0], [1, 1], Account(2, 0, 0, 1, 0)),
+        ([5], [1], Counted(1, 0, 0, 0, 0)),
+        ([0, 1, 2], [1, 1, 1], Counted(3, 0, 0, 0, 0)),
+        ([0, 30, 60], [30, 30, 5], Counted(65, 0, 0, 0, 0)),
+        ([0, 3], [1, 1], Counted(2, 2, 1, 0, 0)),
+        ([0, 2, 1, 3], [1, 1, 1, 1], Counted(4, 0, 2, 1, 0)),
+        ([2**32 - 1, 0], [1, 1], Counted(2, 0, 0, 0, 0)),
+        ([2**32 - 1, 1], [1, 1], Counted(2, 1, 1, 0, 0)),
+        ([10**6, 0, 1], [1, 1, 1], Counted(3, 0, 0, 0, 1)),
+        ([0, 9, 10], [UNKNOWN, 1, 1], Counted(2, 0, 0, 0, 0)),
+        ([0, 0], [1, 1], Counted(2, -1, 0, 1, 0)),
     ],
 )
 def test_account(first, units, expected):
@@ -83,3 +85,17 @@ def test_streams_remembered_are_limited():
     decoder.decode(Datagrams.of(sent, 2055))
     again = [netflow5(5, 2, engine=engine) for engine in range(9)]
     assert decoder.decode(Datagrams.of(again, 2055)).summary.lost <= 3 * 3
+
+
+@given(st.data())
+def test_blocks_lose_together_what_all_at_once_loses(data):
+    numbers = st.lists(st.integers(0, 12), min_size=1, max_size=12)
+    sent = [netflow5(number, 1) for number in data.draw(numbers)]
+    cut = data.draw(st.sets(st.integers(1, len(sent))))
+    ends = sorted(cut | {len(sent)})
+    decoder, account = Decoder(), Account()
+    for begin, end in zip([0, *ends], ends, strict=False):
+        block = Datagrams.of(sent[begin:end], 2055)
+        account.add(block, decoder.decode(block))
+    (together,) = account.summary().streams
+    assert (together,) == decode(Datagrams.of(sent, 2055)).summary.streams

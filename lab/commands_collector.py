@@ -1,0 +1,252 @@
+"""The collector's commands: what each takes, and which room it calls. Nothing is decided here.
+
+None of them needs a lab, root, or anything but Python. Imports are inside the commands, so that
+``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from lab.exit import Exit, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.where import Where
+
+_FORMATS: Final = click.Choice(["table", "jsonl", "csv", "parquet"])
+_format_option = click.option(
+    "--format", "form", type=_FORMATS, default="table", show_default=True, help="How to write it."
+)
+_where_option = click.option(
+    "--where", metavar="SQL", help="Only these: an SQL condition over the columns."
+)
+_habits_option = click.option(
+    "--exporter-habits",
+    "habits",
+    type=click.Choice(["openvswitch", "standard"]),
+    help="Whose reading of the formats to follow. Without it: Open vSwitch's in a run folder, "
+    "else what the formats' texts say.",
+)
+
+
+class _Assigned(click.ParamType[tuple[int, str]]):
+    """``PORT=PROTOCOL``."""
+
+    name = "PORT=PROTOCOL"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[int, str]:
+        """Read one."""
+        port, _, name = str(value).partition("=")
+        if name not in ("netflow", "ipfix", "sflow") or not (
+            port.isascii() and port.isdigit() and 0 < int(port) <= 0xFFFF
+        ):
+            self.fail(f"{value!r} is not like 9996=netflow (or ipfix, sflow)", param, ctx)
+        return int(port), name
+
+
+_port_option = click.option(
+    "--port",
+    "ports",
+    type=_Assigned(),
+    multiple=True,
+    help="What datagrams to a port are; 2055 and 9995 (netflow), 4739 (ipfix), 6343 (sflow) are "
+    "known.",
+)
+
+
+@click.command()
+@click.argument("file", metavar="FILE|-")
+@_format_option
+@click.option(
+    "--protocol",
+    "protocols",
+    type=click.Choice(["netflow5", "netflow9", "ipfix", "sflow5"]),
+    multiple=True,
+    help="Only records of this protocol; may be given several times.",
+)
+@_where_option
+@_habits_option
+@_port_option
+def decode(
+    file: str,
+    form: str,
+    protocols: tuple[str, ...],
+    where: str | None,
+    habits: str | None,
+    ports: tuple[tuple[int, str], ...],
+) -> None:
+    """Decode the exports in a capture: a record a line; what could not be decoded at the end.
+
+    FILE is a pcap file or a run folder; - is standard input. Records go to standard output, the
+    summary to standard error. Columns have the names of the IANA information elements.
+
+    \b
+    Examples:
+      flowlab decode exports.pcap
+      flowlab decode runs/one-udp-stream/latest --format jsonl | jq .
+      tcpdump -w - -c 1000 udp port 2055 | flowlab decode - --format csv
+      flowlab decode exports.pcap --protocol sflow5 --where "frameLength > 1000"
+      flowlab decode exports.pcap --where "sourceIPv4Address LIKE '10.1.%'"
+    """
+    from collector import decoding
+    from collector.source import open_source
+    from lab.report import records
+
+    with _told():
+        chosen = decoding.choice(protocols, _where(where))
+        source = open_source(file, **_reading(habits, ports))
+        if form == "parquet" and sys.stdout.isatty():
+            stop(Exit.WRONG_INPUT, "Parquet is not for terminals: add > records.parquet")
+        if form == "table":
+            click.echo(records.heading())
+        account = decoding.write(
+            source,
+            chosen,
+            form,
+            sys.stdout.buffer,
+            lambda table: click.echo("\n".join(records.lines(table))),
+        )
+        sys.stdout.flush()
+        for line in records.summary(account.summary(), account.records_of, source.habits.name):
+            click.echo(line, err=True)
+
+
+@click.command()
+@click.argument("place", metavar="FILE|DIR|-")
+@click.option(
+    "--by", metavar="KEY,…", help="Sum by these columns only, like destination,dstport or exporter."
+)
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Only the N largest.")
+@click.option(
+    "--order",
+    type=click.Choice(["octets", "packets", "records", "first"]),
+    default="octets",
+    show_default=True,
+    help="What is large; first: the earliest.",
+)
+@click.option("--bidirectional", is_flag=True, help="Both directions of a conversation in one row.")
+@_where_option
+@_format_option
+@_habits_option
+@_port_option
+def flows(
+    place: str,
+    by: str | None,
+    top: int | None,
+    order: str,
+    bidirectional: bool,
+    where: str | None,
+    form: str,
+    habits: str | None,
+    ports: tuple[tuple[int, str], ...],
+) -> None:
+    """Sum what was exported by flow, or by any part of the flow's key.
+
+    All protocols alike, sampling rates applied. Without --by there is a row per exporter,
+    observation point and flow. With it take care that one observation point is chosen, or every
+    packet counts at each switch that it crossed; you are told.
+
+    \b
+    Examples:
+      flowlab flows exports.pcap --top 10
+      flowlab flows runs/one-udp-stream/latest --by exporter,protocol
+      flowlab flows exports.pcap --by dstip,dstport,proto --order packets --top 20
+      flowlab flows exports.pcap --bidirectional --where "protocol = 'ipfix' AND flowDirection = 0"
+      flowlab flows exports.pcap --by source --where "destination LIKE '10.1.%'" --format csv
+    """
+    from collector import aggregate
+    from collector.source import open_source
+    from lab.report import summed
+
+    with _told():
+        asked = aggregate.question(by, _where(where), bidirectional=bidirectional)
+        opened = open_source(place, **_reading(habits, ports))
+        sums, account = aggregate.of_source(opened, asked)
+        summed.write(aggregate.ordered(sums.table(), order, top), form, sys.stdout.buffer)
+        for line in summed.notes(sums, account):
+            click.echo(line, err=True)
+
+
+@click.command()
+@click.argument("file", metavar="FILE|DIR|-")
+@click.option(
+    "--datagram",
+    "number",
+    type=click.IntRange(1),
+    required=True,
+    help="Which one, from 1, as the other commands number them.",
+)
+@_habits_option
+@_port_option
+def explain(file: str, number: int, habits: str | None, ports: tuple[tuple[int, str], ...]) -> None:
+    """Show a datagram octet by octet: field, value, what it means, and where that is written.
+
+    Templates are those that had come until then.
+
+    \b
+    Examples:
+      flowlab explain exports.pcap --datagram 1
+      flowlab explain runs/one-ping/latest --datagram 12 | less -R
+    """
+    from collector.explain import explain as explained
+    from collector.source import open_source
+    from lab.report.explained import lines
+    from lab.report.terminal import console
+
+    with _told():
+        found = explained(open_source(file, **_reading(habits, ports)), number)
+        screen = console()
+        for line in lines(found):
+            screen.print(line, soft_wrap=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what is wrong with the input into a line and exit code 2."""
+    from collector.aggregate import WrongKeyError
+    from collector.explain import NoSuchDatagramError
+    from collector.pcap import NotACaptureError
+    from collector.source import NoExportsError
+    from collector.where import WrongFilterError
+
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as refused:
+        stop(Exit.WRONG_INPUT, f"{refused.filename}: {refused.strerror}")
+    except (
+        NotACaptureError,
+        NoExportsError,
+        NoSuchDatagramError,
+        WrongFilterError,
+        WrongKeyError,
+    ) as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+
+
+def _where(text: str | None) -> Where | None:
+    from collector.where import parse
+
+    return None if text is None else parse(text)
+
+
+def _reading(habits: str | None, ports: tuple[tuple[int, str], ...]) -> Any:
+    """How a source is to be read."""
+    from collector.decoding import ports_of
+    from collector.source import HABITS
+
+    return {"habits": None if habits is None else HABITS[habits], "ports": ports_of(ports)}
+
+
+COMMANDS: Final = (decode, flows, explain)
+"""All of them, for `lab.cli`."""
