@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.decode import Summary
-from collector.decode.faults import KEPT
+from collector.decode.faults import FURTHER, KEPT, REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from collector.decode import Datagrams, Decoded, Stream
     from collector.fault import Fault
@@ -73,8 +73,8 @@ class Account:
         for batch in decoded.batches:
             self.records_of[batch.protocol] += len(batch)
         self.templates = summary.templates
-        self.reasons.update(summary.undecodable_by_reason)
-        self._unknown.update(summary.unknown)
+        _bounded_update(self.reasons, summary.undecodable_by_reason)
+        _bounded_update(self._unknown, summary.unknown)
         self._ports.update(summary.unassigned_ports)
         self._limits.update(summary.limits)
         self._borrowed += summary.borrowed_templates
@@ -106,6 +106,13 @@ class Account:
                 self._streams[name] = _sum(known, stream)
             elif len(self._streams) < STREAMS:
                 self._streams[name] = stream
+
+
+def _bounded_update(counts: Counter[str], more: Mapping[str, int]) -> None:
+    """Add counts, of no more different things than a decoder tells apart."""
+    for what, count in more.items():
+        known = what in counts or len(counts) < REASONS
+        counts[what if known else FURTHER] += count
 
 
 def _name(stream: Stream) -> _Name:

@@ -15,10 +15,12 @@ import polars as pl
 from collector.account import Account
 from collector.decode.packet import ICMP, ICMPV6
 from collector.flows import KEY, MEASURES, OBSERVER, observed, sums
+from collector.store import files
 from collector.texts import end_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from collector.source import Source
     from collector.where import Where
@@ -308,6 +310,18 @@ def of_source(source: Source, asked: Question) -> tuple[Sums, Account]:
     for decoded in source.decoded(account):
         sums_so_far.add(observed(decoded))
     return sums_so_far, account
+
+
+def of_store(folder: Path, asked: Question) -> Sums:
+    """The sums over all of a store (`collector.store`), which may grow meanwhile."""
+    while True:
+        sums_so_far = Sums(asked)
+        try:
+            for path in files(folder)["flows"]:
+                sums_so_far.add(pl.read_parquet(path))
+        except FileNotFoundError:
+            continue  # It was made part of another file; so there is less to do now.
+        return sums_so_far
 
 
 def ordered(table: pl.DataFrame, order: str, top: int | None) -> pl.DataFrame:

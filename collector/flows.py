@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from collector.decode.address import ip_text, mac_text
 from collector.decode.octets import Octets
 from collector.decode.packet import ETHERNET, dissect
 from collector.key import FlowKey
 from collector.observations import observe, observe_wire
 from collector.recording import ETHERNET as LINKTYPE_ETHERNET
+from collector.texts import end_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -254,22 +254,16 @@ def _if_only_one(name: str) -> pl.Expr:
 
 def _with_texts(table: pl.DataFrame, observers: Iterable[str]) -> pl.DataFrame:
     """Write addresses as text."""
-    is_ip = (table["ipVersion"] != 0).to_list()
-    everywhere = [True] * len(is_ip)
     texts = []
     for name in ("source", "destination", *observers):
-        upper, lower = table[f"{name}_upper"].to_list(), table[f"{name}_lower"].to_list()
-        kinds = is_ip if name in ("source", "destination") else everywhere
-        rows = zip(upper, lower, kinds, strict=True)
-        texts.append(pl.Series(name, [_text(*row) for row in rows], pl.String))
+        halves = [table[f"{name}_{half}"] for half in ("upper", "lower")]
+        # Who observes has an IP address, or is not known by address.
+        kinds = (
+            table["ipVersion"] if name not in observers else pl.repeat(4, len(table), eager=True)
+        )
+        text = end_texts(kinds, *(half.fill_null(0) for half in halves))
+        texts.append(text.set(halves[0].is_null(), None).alias(name))
     return table.with_columns(texts)
-
-
-def _text(upper: int | None, lower: int | None, is_ip: bool) -> str | None:  # noqa: FBT001
-    """One address."""
-    if upper is None or lower is None:
-        return None
-    return ip_text(upper, lower) if is_ip else mac_text(lower)
 
 
 def _typed(schema: Mapping[str, Any]) -> list[pl.Expr]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 EXPORTS: Final = "exports.pcap"
 """The file of a run folder that has what the switches exported."""
-BLOCK: Final = 16_384
+BLOCK: Final = 2_048
 """Datagrams decoded together: enough for columns to pay, few enough that memory stays flat."""
 HABITS: Final[Mapping[str, Habits]] = {"openvswitch": OPEN_VSWITCH, "standard": STANDARD}
 """What an exporter's habits are called on the command line."""

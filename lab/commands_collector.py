@@ -6,8 +6,10 @@ None of them needs a lab, root, or anything but Python. Imports are inside the c
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -155,7 +157,8 @@ def flows(
 
     All protocols alike, sampling rates applied. Without --by there is a row per exporter,
     observation point and flow. With it take care that one observation point is chosen, or every
-    packet counts at each switch that it crossed; you are told.
+    packet counts at each switch that it crossed; you are told. A folder is a run's, or a store
+    that flowlab collect wrote.
 
     \b
     Examples:
@@ -167,12 +170,17 @@ def flows(
     """
     from collector import aggregate
     from collector.source import open_source
+    from collector.store import is_store
     from lab.report import summed
 
     with _told():
         asked = aggregate.question(by, _where(where), bidirectional=bidirectional)
-        opened = open_source(place, **_reading(habits, ports))
-        sums, account = aggregate.of_source(opened, asked)
+        account = None
+        if Path(place).is_dir() and is_store(Path(place)):
+            sums = aggregate.of_store(Path(place), asked)
+        else:
+            opened = open_source(place, **_reading(habits, ports))
+            sums, account = aggregate.of_source(opened, asked)
         summed.write(aggregate.ordered(sums.table(), order, top), form, sys.stdout.buffer)
         for line in summed.notes(sums, account):
             click.echo(line, err=True)
@@ -209,6 +217,137 @@ def explain(file: str, number: int, habits: str | None, ports: tuple[tuple[int, 
         screen = console()
         for line in lines(found):
             screen.print(line, soft_wrap=True)
+
+
+@click.command()
+@click.argument("sql", metavar="SQL")
+@click.argument(
+    "folder",
+    metavar="[DIR]",
+    default="runs",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@_format_option
+def query(sql: str, folder: Path, form: str) -> None:
+    """Ask SQL of all runs and stores in a folder (runs, if none is named).
+
+    The language is DuckDB's. There are the views flows, records, samples, counters, extended and
+    exporters; those of runs have the column run.
+
+    \b
+    Examples:
+      flowlab query "SELECT run, protocol, sum(packets) FROM flows GROUP BY ALL ORDER BY ALL"
+      flowlab query "SELECT * FROM exporters WHERE lost > 0" store
+      flowlab query "DESCRIBE flows" store
+      flowlab query "SELECT source, sum(octets_l2) AS octets FROM flows GROUP BY ALL
+                     ORDER BY octets DESC LIMIT 10" store --format csv
+    """
+    from collector.query import QueryError, ask
+    from lab.report.summed import write
+
+    with _told():
+        try:
+            write(ask(sql, folder), form, sys.stdout.buffer)
+        except QueryError as wrong:
+            stop(Exit.WRONG_INPUT, str(wrong))
+
+
+class _Duration(click.ParamType[float]):
+    """``5m``."""
+
+    name = "DURATION"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Read one, in seconds."""
+        text = str(value)
+        units_s = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+        number = text[:-1]
+        if text[-1:] not in units_s or not (number.isascii() and number.isdigit() and int(number)):
+            self.fail(f"{text!r} is not like 30s, 5m, 1h or 1d", param, ctx)
+        return float(int(number) * units_s[text[-1]])
+
+
+@click.command()
+@click.option(
+    "--listen",
+    "places",
+    multiple=True,
+    required=True,
+    metavar="PROTOCOL://[ADDRESS][:PORT]",
+    help="netflow, ipfix or sflow; without an address on loopback only. May be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="The folder that gets the Parquet files.",
+)
+@click.option(
+    "--rotate",
+    "rotate_s",
+    type=_Duration(),
+    default="5m",
+    show_default=True,
+    help="So often the files of all batches become one.",
+)
+@click.option("--metrics", metavar="ADDRESS:PORT", help="Answer Prometheus there, on /metrics.")
+@_habits_option
+def collect(
+    places: tuple[str, ...],
+    out: Path,
+    rotate_s: float,
+    metrics: str | None,
+    habits: str | None,
+) -> None:
+    """Receive exports and store them as Parquet files, until Control-C or SIGTERM.
+
+    Every batch is a file at once, whole at every moment, and readable within 100 ms; query and
+    flows read the folder while it grows. What is lost is counted by its cause.
+
+    \b
+    Examples:
+      flowlab collect --listen netflow://:2055 --out store
+      flowlab collect --listen netflow://[::]:2055 --listen sflow://[::] --listen ipfix://[::]
+                      --out store --rotate 1h --metrics 127.0.0.1:9109
+      flowlab query "SELECT * FROM exporters" store
+    """
+    from collector.listen import WrongListenError, parse, parse_http
+    from collector.live import Collector
+    from collector.source import HABITS
+    from collector.store import Store
+    from lab.report.live import Status
+
+    try:
+        listening = parse(places)
+        http = None if metrics is None else parse_http(metrics)
+        store = Store(out)
+        collector = Collector(listening, store, HABITS[habits or "standard"])
+    except WrongListenError as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: collector.stop())
+    status = Status()
+    with collector:
+        for name, port in zip(collector.names, collector.ports, strict=True):
+            place = f"{port.address} port {port.number}"
+            click.echo(
+                f"listening for {name} on {place}, "
+                f"receive buffer {port.receive_buffer_octets // 1024} KiB",
+                err=True,
+            )
+        if http is not None:
+            from collector.metrics import serve
+
+            shown = serve(collector.counts, http.host, http.port)
+            click.echo(f"metrics on {metrics}, port {shown}", err=True)
+        collector.run(rotate_s, status)
+        status.end(collector.counts())
 
 
 @contextmanager
@@ -248,5 +387,5 @@ def _reading(habits: str | None, ports: tuple[tuple[int, str], ...]) -> Any:
     return {"habits": None if habits is None else HABITS[habits], "ports": ports_of(ports)}
 
 
-COMMANDS: Final = (decode, flows, explain)
+COMMANDS: Final = (decode, flows, explain, query, collect)
 """All of them, for `lab.cli`."""

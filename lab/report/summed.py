@@ -33,13 +33,14 @@ def write(table: pl.DataFrame, form: str, out: BinaryIO) -> None:
     out.flush()
 
 
-def notes(sums: Sums, account: Account) -> Iterator[str]:
+def notes(sums: Sums, account: Account | None) -> Iterator[str]:
     """What was summed, and whether the same packet may have been counted several times."""
-    counted = account.summary()
-    yield (
-        f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
-        f"{counted.faults} undecodable"
-    )
+    if account is not None:
+        counted = account.summary()
+        yield (
+            f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
+            f"{counted.faults} undecodable"
+        )
     mixed = sums.mixed
     if mixed:
         yield (

@@ -1,0 +1,305 @@
+"""``flowlab collect``: datagrams from ports into a store, while they come.
+
+Two threads. One does nothing but take datagrams from the sockets, so that the kernel's buffers stay
+empty while a batch is decoded. The other one, whoever calls `Collector.run`, decodes what has come
+and stores it. A batch is as large as what came meanwhile: after a pause a single datagram is stored
+`LINGER_S` later, under load batches grow, within limits; past them the kernel's buffers fill, and
+what it drops it counts.
+"""
+
+from __future__ import annotations
+
+import io
+import selectors
+import struct
+import sys
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+from collector.account import Account
+from collector.decode import STANDARD, Datagrams, Decoder
+from collector.decode.address import halves
+from collector.receive import Port
+from collector.store import exporter_rows, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from collector.decode import Habits
+    from collector.listen import Listen
+    from collector.receive import Arrival
+    from collector.store import Store
+
+LINGER_S: Final = 0.04
+"""A batch waits so long for company: with decoding and storing, less than 100 ms."""
+BATCH: Final = 16_384
+"""Datagrams at which a batch waits no longer."""
+WAITING_DATAGRAMS: Final = 200_000
+WAITING_OCTETS: Final = 64 << 20
+"""Limits of what has been received and is not decoded yet."""
+DRAIN_S: Final = 2.0
+"""When it ends, so long at most is read what still waits in the sockets."""
+_LOOK_S: Final = 0.2
+_SWITCH_S: Final = 0.000_5
+"""How often Python's threads take turns: the receiving one must not wait 5 ms for its own."""
+
+
+@lru_cache(maxsize=65_536)
+def _halves(address: str) -> tuple[int, int]:
+    return halves(address.partition("%")[0])
+
+
+@dataclass
+class _Waiting:
+    """What has been received and is not decoded yet."""
+
+    payloads: list[bytes] = field(default_factory=list)
+    times_ns: list[int] = field(default_factory=list)
+    sources: list[tuple[int, int]] = field(default_factory=list)
+    source_ports: list[int] = field(default_factory=list)
+    destinations: list[tuple[int, int]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    octets: int = 0
+    since_s: float = 0.0
+    """When the first one was taken (monotonic)."""
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more may be taken from the sockets."""
+        return len(self) >= WAITING_DATAGRAMS or self.octets >= WAITING_OCTETS
+
+    def add(self, arrival: Arrival, port: int) -> None:
+        """Take one."""
+        if not self.payloads:
+            self.since_s = time.monotonic()
+        self.payloads.append(arrival.payload)
+        self.times_ns.append(arrival.timestamp_ns)
+        self.sources.append(_halves(arrival.source))
+        self.source_ports.append(arrival.source_port)
+        self.destinations.append(_halves(arrival.destination))
+        self.ports.append(port)
+        self.octets += len(arrival.payload)
+
+    def datagrams(self) -> Datagrams:
+        """All of them in columns."""
+        length = np.array([len(payload) for payload in self.payloads], np.int64)
+        return Datagrams(
+            buffer=np.frombuffer(b"".join(self.payloads), np.uint8),
+            offset=np.cumsum(length) - length,
+            length=length,
+            missing=np.zeros(len(length), np.int64),
+            timestamp_ns=np.array(self.times_ns, np.int64),
+            source=np.array(self.sources, np.uint64).reshape(-1, 2),
+            source_port=np.array(self.source_ports, np.uint16),
+            destination=np.array(self.destinations, np.uint64).reshape(-1, 2),
+            destination_port=np.array(self.ports, np.uint16),
+        )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What came until now, and what was lost, by cause."""
+
+    datagrams: dict[str, int]
+    """By place."""
+    kernel_drops: dict[str, int]
+    """By place: the socket's buffer was full."""
+    records: dict[str, int]
+    """By protocol."""
+    sequence_lost: int
+    """Records or datagrams that sequence numbers say were sent."""
+    undecodable: int
+    truncated: int
+    templates: int
+    waiting: int
+    """Datagrams received and not decoded yet."""
+    batches: int
+    files: int
+
+
+class Collector:
+    """Ports, a decoder, and a store."""
+
+    def __init__(self, places: Sequence[Listen], store: Store, habits: Habits = STANDARD) -> None:
+        """Open the ports; nothing is received yet.
+
+        Raises:
+            OSError: an address is taken, not of this machine, or not allowed.
+        """
+        self.account = Account()
+        self._store = store
+        self._waiting = _Waiting()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._drained = False
+        self._failure: BaseException | None = None
+        self._batches = 0
+        self._in_file = 0
+        self.ports: list[Port] = []
+        families: dict[int, str] = {}
+        try:
+            for place in places:
+                port = Port(place.endpoint)
+                self.ports.append(port)
+                families[port.number] = place.family
+        except OSError:
+            self._close()
+            raise
+        self.names = [place.text for place in places]
+        self._decoder = Decoder(habits, families)
+        _warm_up()
+        self._thread = threading.Thread(target=self._take, name="receive", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to receive."""
+        sys.setswitchinterval(_SWITCH_S)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop receiving, and close the ports."""
+        self.stop()
+        self._thread.join()
+        self._close()
+
+    def stop(self) -> None:
+        """Receive no more; `run` stores what has come, and returns. For signal handlers too."""
+        self._stopping = True
+
+    def run(self, rotate_s: float, tell: Callable[[Counts], None]) -> None:
+        """Decode and store until `stop`.
+
+        Args:
+            rotate_s: so often the files of all batches become one.
+            tell: called several times a second.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        rotate_at_s = time.monotonic() + rotate_s
+        while True:
+            waiting, ended = self._next_batch()
+            if len(waiting):
+                self._decode(waiting)
+            tell(self.counts())
+            if ended:
+                break
+            if time.monotonic() >= rotate_at_s:
+                self._rotate()
+                rotate_at_s = time.monotonic() + rotate_s
+        self._rotate()
+
+    def counts(self) -> Counts:
+        """What came until now."""
+        account = self.account
+        named = list(zip(self.names, self.ports, strict=True))
+        return Counts(
+            datagrams={name: port.datagrams for name, port in named},
+            kernel_drops={name: port.kernel_drops or 0 for name, port in named},
+            records=dict(account.records_of),
+            sequence_lost=account.lost,
+            undecodable=sum(account.reasons.values()),
+            truncated=sum(port.truncated for port in self.ports),
+            templates=account.templates,
+            waiting=len(self._waiting),
+            batches=self._batches,
+            files=self._store.files,
+        )
+
+    # ── the receiving thread ──
+
+    def _take(self) -> None:
+        """Take datagrams until `stop`, then what is still there."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                for port in self.ports:
+                    selector.register(port.socket, selectors.EVENT_READ, port)
+                while not self._stopping:
+                    for key, _ in selector.select(_LOOK_S):
+                        self._take_from(key.data)
+                    while self._waiting.full and not self._stopping:
+                        time.sleep(LINGER_S / 4)
+            until_s = time.monotonic() + DRAIN_S
+            taken = 1
+            while taken and time.monotonic() < until_s:
+                taken = sum([self._take_from(port) for port in self.ports])
+        except BaseException as failure:  # noqa: BLE001 - it is raised where people look
+            self._failure = failure
+        with self._changed:
+            self._drained = True
+            self._changed.notify()
+
+    def _take_from(self, port: Port) -> int:
+        """Take what waits in one socket, up to a limit."""
+        found = list(port.arrivals())
+        with self._changed:
+            was_empty = not self._waiting.payloads
+            for arrival in found:
+                self._waiting.add(arrival, port.number)
+            if found and (was_empty or len(self._waiting) >= BATCH):
+                self._changed.notify()
+        return len(found)
+
+    # ── the storing thread ──
+
+    def _next_batch(self) -> tuple[_Waiting, bool]:
+        """Wait for a batch; perhaps an empty one, so that the caller can look around."""
+        with self._changed:
+            if not self._waiting.payloads and not self._drained:
+                self._changed.wait(_LOOK_S)
+            while self._waiting.payloads and len(self._waiting) < BATCH and not self._stopping:
+                left_s = self._waiting.since_s + LINGER_S - time.monotonic()
+                if left_s <= 0:
+                    break
+                self._changed.wait(left_s)
+            waiting, self._waiting = self._waiting, _Waiting()
+            ended = self._drained
+        if self._failure is not None:
+            raise self._failure
+        return waiting, ended
+
+    def _decode(self, waiting: _Waiting) -> None:
+        """Decode a batch and store it."""
+        datagrams = waiting.datagrams()
+        decoded = self._decoder.decode(datagrams)
+        self.account.add(datagrams, decoded)
+        numbered = [
+            replace(batch, datagram=batch.datagram + self._in_file) for batch in decoded.batches
+        ]
+        decoded = replace(decoded, batches=numbered)
+        first_ns, last_ns = min(waiting.times_ns), max(waiting.times_ns)
+        exporters = exporter_rows(decoded.summary.streams, first_ns, last_ns)
+        self._store.write(tables(decoded, exporters))
+        self._in_file += len(datagrams)
+        self._batches += 1
+
+    def _rotate(self) -> None:
+        """Begin new files; their datagrams are numbered from 1 again."""
+        self._store.rotate()
+        self._in_file = 0
+
+    def _close(self) -> None:
+        for port in self.ports:
+            port.socket.close()
+
+
+def _warm_up() -> None:
+    """Do once what is slow the first time, so that the first record does not wait for it."""
+    datagram = struct.pack("!HH", 5, 1).ljust(24 + 48, b"\0")
+    decoded = Decoder().decode(Datagrams.of([datagram], 2055))
+    for rows in tables(decoded, exporter_rows([], 0, 0)).values():
+        rows.write_parquet(io.BytesIO(), compression="lz4")
