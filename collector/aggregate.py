@@ -1,8 +1,8 @@
 """Flows summed by any part of their key, as ``flowlab flows`` shows them.
 
-Rows come in tables: of decoded blocks (`collector.flows.observed`, addresses as numbers) or of a
-store (`collector.flows.FLOWS`, addresses as text). Each table is summed at once, the sums are
-summed again, so that memory grows with the number of different keys and not with the records.
+What was just decoded comes in batches, which a `collector.tally.Tally` sums; what a store holds
+comes in tables (`collector.flows.FLOWS`), of which each is summed at once, and the sums again. So
+memory grows with the number of different keys and not with the records.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import polars as pl
 
 from collector.account import Account
 from collector.decode.packet import ICMP, ICMPV6
-from collector.flows import KEY, MEASURES, OBSERVER, observed, sums
+from collector.flows import KEY, MEASURES, OBSERVER, observed, rows, sums
 from collector.store import files
+from collector.tally import Tally, at
 from collector.texts import end_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from collector.observations import Columns
     from collector.source import Source
     from collector.where import Where
 
@@ -49,8 +52,10 @@ TYPES: Final[Mapping[str, Any]] = {
 """What a filter of flows can ask for."""
 
 _ENDS: Final = ("source", "destination")
-_ADDRESSES: Final = (*_ENDS, "exporter", "agent")
 _PORTS: Final = ("sourceTransportPort", "destinationTransportPort")
+_BOTH_WAYS: Final = (*_ENDS, *_PORTS, "protocolIdentifier")
+"""What must be known to tell both directions of a conversation."""
+_ADDRESSES: Final = (*_ENDS, "exporter", "agent")
 _ROWS_KEPT: Final = 400_000
 """Sums waiting to be summed again."""
 _ASKED_BY: Final = {0: 8, 14: 13, 16: 15, 18: 17, 129: 128}
@@ -108,23 +113,37 @@ class Sums:
 
     asked: Question
     _observers: pl.DataFrame | None = None
-    """Everybody who saw any of the flows."""
+    """Everybody who saw any of the flows that came in tables."""
     _parts: list[pl.DataFrame] = field(default_factory=list)
+    _tally: Tally = field(init=False)
+    """The sums of what was observed just now."""
+
+    def __post_init__(self) -> None:
+        """Know what tells rows apart."""
+        names = {*self.asked.by, *(_BOTH_WAYS if self.asked.bidirectional else ())}
+        numbers = [number for name in names for number in _numbers(name)]
+        # Whether an address is a MAC.
+        self._tally = Tally([*numbers, "ipVersion"] if names & set(_ENDS) else numbers)
+
+    def observe(self, columns: Columns) -> None:
+        """Add a batch of `collector.flows.observed`."""
+        if self.asked.where is not None:
+            wanted = np.flatnonzero(self._wanted(rows(columns)).to_numpy())
+            if not len(wanted):
+                return
+            columns = {name: at(column, wanted) for name, column in columns.items()}
+        self._tally.add(columns)
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Add rows of `collector.flows.observed` or of a store."""
+        """Add rows of a store."""
         if self.asked.where is not None:
-            rows = rows.filter(self.asked.where.mask(_readable(rows, self.asked.where.columns)))
+            rows = rows.filter(self._wanted(rows))
         if not len(rows):
             return
-        if "records" not in rows.columns:
-            rows = rows.with_columns(pl.lit(1, pl.UInt64).alias("records"))
         here = rows.select(self._columns(rows, OBSERVER)).unique()
         known = here if self._observers is None else pl.concat([self._observers, here]).unique()
         self._observers = known
-        if self.asked.bidirectional:
-            rows = _both_ways(rows, _halves(rows, "source"), _halves(rows, "destination"))
-        self._parts.append(self._summed(rows))
+        self._parts.append(self._summed(self._turned(rows)))
         if sum(map(len, self._parts)) > _ROWS_KEPT and len(self._parts) > 1:
             self._parts = [self._summed(pl.concat(self._parts))]
 
@@ -134,9 +153,9 @@ class Sums:
 
         One protocol in two directions, say: then a packet may have been counted twice.
         """
-        if self._observers is None:
+        everybody = self._tally.observers if self._observers is None else self._observers
+        if not len(everybody):
             return []
-        everybody = self._observers
         apart = self._columns(everybody, [name for name in OBSERVER if name in self.asked.by])
         others = [name for name in OBSERVER if name not in self.asked.by]
         if not others:
@@ -149,9 +168,12 @@ class Sums:
     def table(self) -> pl.DataFrame:
         """The sums, in no order: the key, `SUMMED` (and `reverse_…`), first, last, and so on."""
         asked = self.asked
-        if not self._parts:
+        parts = self._parts
+        if len(observed := self._tally.table()):
+            parts = [*parts, self._summed(self._turned(observed))]
+        if not parts:
             return pl.DataFrame(schema={name: TYPES[name] for name in (*asked.by, *SUMMED)})
-        table = self._summed(pl.concat(self._parts))
+        table = parts[0] if len(parts) == 1 else self._summed(pl.concat(parts))
         if asked.bidirectional:
             table = _oriented(table)
         table = table.with_columns(
@@ -166,6 +188,17 @@ class Sums:
         back = [f"reverse_{name}" for name in SUMMED] if asked.bidirectional else []
         shown = (*asked.by, *SUMMED, *back, "tcpControlBits", "first", "last", "records")
         return table.select(*shown, rate.alias("sampling_rate"))
+
+    def _wanted(self, rows: pl.DataFrame) -> pl.Series:
+        """Which rows the filter lets through."""
+        assert self.asked.where is not None
+        return self.asked.where.mask(_readable(rows, self.asked.where.columns))
+
+    def _turned(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows as they are summed: both directions of a conversation in one, if that is asked."""
+        if not self.asked.bidirectional:
+            return rows
+        return _both_ways(rows, _halves(rows, "source"), _halves(rows, "destination"))
 
     def _columns(self, rows: pl.DataFrame, names: Iterable[str]) -> list[str]:
         """The columns that hold these names: addresses are perhaps in halves."""
@@ -192,6 +225,11 @@ class Sums:
             pl.col("last_ns").max(),
             *(pl.col(name).any() for name in asks),
         )
+
+
+def _numbers(name: str) -> list[str]:
+    """The columns of `collector.tally` that hold a part of the key."""
+    return [f"{name}_upper", f"{name}_lower"] if name in _ADDRESSES else [name]
 
 
 def _halves(rows: pl.DataFrame, name: str) -> list[str]:
@@ -308,7 +346,8 @@ def of_source(source: Source, asked: Question) -> tuple[Sums, Account]:
     """The sums over all of a source."""
     sums_so_far, account = Sums(asked), Account()
     for decoded in source.decoded(account):
-        sums_so_far.add(observed(decoded))
+        for columns in observed(decoded):
+            sums_so_far.observe(columns)
     return sums_so_far, account
 
 

@@ -18,10 +18,11 @@ from collector.decode.packet import ETHERNET, dissect
 from collector.key import FlowKey
 from collector.observations import observe, observe_wire
 from collector.recording import ETHERNET as LINKTYPE_ETHERNET
+from collector.tally import KEY_NUMBERS, OBSERVER_NUMBERS, Tally
 from collector.texts import end_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from collector.decode import Batch, Decoded
     from collector.observations import Columns
@@ -81,33 +82,7 @@ WIRE_FLOWS: Final = (
 )
 """The columns of `wire_flows`."""
 
-# While grouping, addresses are numbers; only the rows of the result get texts.
-_OBSERVER_NUMBERS: Final = {
-    "protocol": pl.String,
-    "exporter_upper": pl.UInt64,
-    "exporter_lower": pl.UInt64,
-    "observation_domain": pl.UInt32,
-    "agent_upper": pl.UInt64,
-    "agent_lower": pl.UInt64,
-    "sub_agent": pl.UInt32,
-    "flowDirection": pl.UInt8,
-}
-_KEY_NUMBERS: Final = {
-    "ipVersion": pl.UInt8,
-    "ethernetType": pl.UInt16,
-    "source_upper": pl.UInt64,
-    "source_lower": pl.UInt64,
-    "destination_upper": pl.UInt64,
-    "destination_lower": pl.UInt64,
-    "protocolIdentifier": pl.UInt8,
-    "sourceTransportPort": pl.UInt16,
-    "destinationTransportPort": pl.UInt16,
-}
-OBSERVED: Final = (
-    _OBSERVER_NUMBERS | _KEY_NUMBERS | MEASURES | {"samples": pl.UInt64, "origin": pl.UInt64}
-)
-"""The columns of `observed`. origin: datagram << 32 | offset."""
-_ON_THE_WIRE: Final = _KEY_NUMBERS | MEASURES | {"syn": pl.Int64, "fin": pl.Int64}
+_ON_THE_WIRE: Final = KEY_NUMBERS | MEASURES | {"syn": pl.Int64, "fin": pl.Int64}
 
 
 def flows(decoded: Decoded) -> pl.DataFrame:
@@ -117,38 +92,33 @@ def flows(decoded: Decoded) -> pl.DataFrame:
         The columns of `FLOWS`. Options records, counters, and records without a flow key make no
         flow.
     """
-    rows = observed(decoded)
-    if not len(rows):
-        return pl.DataFrame(schema=FLOWS)
-    table = (
-        rows.group_by([*_OBSERVER_NUMBERS, *_KEY_NUMBERS])
-        .agg(
-            *sums("packets", "octets_l2", "octets_l3", "samples"),
-            *flags_and_times(),
-            pl.len().alias("records"),
-            pl.col("origin").min(),
-        )
-        .with_columns(
-            datagram=pl.col("origin") // (1 << 32),
-            offset=pl.col("origin") % (1 << 32),
-            sampling_rate=pl.col("packets") / pl.col("samples"),
-        )
+    tally = Tally()
+    for columns in observed(decoded):
+        tally.add(columns)
+    table = tally.table().with_columns(
+        datagram=pl.col("origin") // (1 << 32),
+        offset=pl.col("origin") % (1 << 32),
+        sampling_rate=pl.col("packets") / pl.col("samples"),
     )
     return _with_texts(table, ("exporter", "agent")).select(_typed(FLOWS))
 
 
-def observed(decoded: Decoded) -> pl.DataFrame:
-    """Every record that says something of a flow, a row each, before anything is summed.
+def observed(decoded: Decoded) -> Iterator[Columns]:
+    """What every record says of a flow, who sent it, and where it is: before anything is summed.
 
-    Returns:
-        The columns of `OBSERVED`: addresses are numbers in two halves, so that rows group fast.
+    Yields:
+        For each batch `collector.observations.observe`'s columns, those of `OBSERVER_NUMBERS` as
+        far as they are known, and origin: datagram << 32 | offset.
     """
-    frames = [
-        _frame(columns | _observer(batch), OBSERVED)
-        for batch in decoded.batches
-        if (columns := observe(batch, decoded.habits)) is not None
-    ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=OBSERVED)
+    for batch in decoded.batches:
+        columns = observe(batch, decoded.habits)
+        if columns is not None:
+            yield columns | _observer(batch)
+
+
+def rows(columns: Columns) -> pl.DataFrame:
+    """One batch of `observed` as a table: a row for each record, what is not known null."""
+    return _frame(columns, OBSERVER_NUMBERS | KEY_NUMBERS | MEASURES | {"samples": pl.UInt64})
 
 
 def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:
@@ -166,10 +136,10 @@ def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:
     observed = _frame(observe_wire(capture, packets), _ON_THE_WIRE)
     table = (
         observed[np.flatnonzero(packets.depth >= ETHERNET)]
-        .group_by(list(_KEY_NUMBERS))
+        .group_by(list(KEY_NUMBERS))
         .agg(
             *sums("packets", "octets_l2", "octets_l3"),
-            *flags_and_times(),
+            *_flags_and_times(),
             *(_if_only_one(name) for name in ("syn", "fin")),
         )
         .with_columns(
@@ -218,10 +188,10 @@ def _observer(batch: Batch) -> Columns:
 def _frame(columns: Columns, schema: Mapping[str, Any]) -> pl.DataFrame:
     """Columns in the types of `schema`; what is not there, masked, or out of range is null."""
     series = []
-    height = max(len(column) for column in columns.values() if not isinstance(column, str))
+    height = max(len(column) for column in columns.values() if isinstance(column, np.ndarray))
     for name, kind in schema.items():
         column = columns.get(name)
-        if column is None or isinstance(column, str):
+        if column is None or isinstance(column, str | int):
             series.append(pl.Series(name, [column], kind).new_from_index(0, height))
         elif isinstance(column, np.ma.MaskedArray):
             values = pl.Series(name, column.data).cast(kind, strict=False)
@@ -239,7 +209,7 @@ def sums(*names: str) -> Iterable[pl.Expr]:
         yield pl.when(column.null_count() == 0).then(column.sum()).alias(name)
 
 
-def flags_and_times() -> Iterable[pl.Expr]:
+def _flags_and_times() -> Iterable[pl.Expr]:
     """All flags, the first time, the last time."""
     yield pl.col("tcpControlBits").bitwise_or()
     yield pl.col("first_ns").min()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from collector.decode.address import ipv4_column
+from collector.decode.address import IPV4_MAPPED
 from collector.decode.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, WITH_PORTS
 from collector.decode.packet_columns import packet_columns
 from collector.decode.sampling import sampling_rate
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from collector.pcap import Capture
 
 Columns = dict[str, Any]
-"""Name to array with a value per record. A masked array is not known where it is masked; a column
-that is not there is not known at all."""
+"""Name to array with a value per record, or to the one value of all. A masked array is not known
+where it is masked; a column that is not there is not known at all."""
 
 _SYN: Final = 0x02
 _FIN: Final = 0x01
 _ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}
 _ICMP: Final = {4: ICMP, 6: ICMPV6}
+_HAS_PORTS: Final = np.isin(np.arange(256), WITH_PORTS)
 
 
 def observe(batch: Batch, habits: Habits) -> Columns | None:
@@ -64,8 +65,9 @@ def observe(batch: Batch, habits: Habits) -> Columns | None:
         # The header's interval: 0 is another way to say that every packet was counted.
         interval = np.maximum(columns["samplingInterval"], 1).astype(np.uint64)
         counts["samples"] = counts["packets"]
-        counts["packets"] = counts["packets"] * interval
-        octets = counts.pop("octets_l3") * interval
+        octets = counts.pop("octets_l3")
+        if (interval != 1).any():
+            counts["packets"], octets = counts["packets"] * interval, octets * interval
         counts[f"octets_{habits.netflow5_octets}"] = octets
     flags = columns.get("tcpControlBits")
     if flags is not None:
@@ -171,17 +173,16 @@ def _record_key(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
             return _ip_key(columns, version, addresses)
     names = ("sourceMacAddress", "destinationMacAddress")
     if all(name in columns for name in (*names, "ethernetType")):
-        nothing = np.zeros(len(columns["ethernetType"]), np.uint8)
         return {
-            "ipVersion": nothing,
+            "ipVersion": 0,
             "ethernetType": columns["ethernetType"],
-            "source_upper": nothing,
+            "source_upper": 0,
             "source_lower": columns[names[0]],
-            "destination_upper": nothing,
+            "destination_upper": 0,
             "destination_lower": columns[names[1]],
-            "protocolIdentifier": nothing,
-            "sourceTransportPort": nothing,
-            "destinationTransportPort": nothing,
+            "protocolIdentifier": 0,
+            "sourceTransportPort": 0,
+            "destinationTransportPort": 0,
         }
     return None
 
@@ -190,31 +191,37 @@ def _ip_key(
     columns: Mapping[str, NDArray[Any]], version: int, addresses: list[NDArray[Any]]
 ) -> Columns:
     """The flow key of records of IP packets; exporters write ICMP's type and code in three ways."""
-    count = len(addresses[0])
-    if version == 4:
-        addresses = [ipv4_column(address) for address in addresses]
-    nothing = np.zeros(count, np.uint16)
-    protocol = columns.get("protocolIdentifier", nothing)
-    destination_port = columns.get("destinationTransportPort", nothing)
+    protocol = columns.get("protocolIdentifier")
+    if protocol is None:
+        protocol = np.zeros(len(addresses[0]), np.uint8)
+    source_port, destination_port = (
+        columns.get(f"{end}TransportPort", 0) for end in ("source", "destination")
+    )
     icmp = protocol == _ICMP[version]
-    kind, code = (columns.get(f"icmp{part}IPv{version}") for part in ("Type", "Code"))
-    type_and_code = columns.get(f"icmpTypeCodeIPv{version}")
-    if type_and_code is None and kind is not None and code is not None:
-        type_and_code = kind.astype(np.uint16) << 8 | code
-    if type_and_code is not None:
-        destination_port = np.where(icmp, type_and_code, destination_port)
-    with_ports = np.isin(protocol, WITH_PORTS)
-    return {
-        "ipVersion": np.full(count, version, np.uint8),
-        "ethernetType": np.full(count, _ETHERNET_TYPES[version], np.uint16),
-        "source_upper": addresses[0][:, 0],
-        "source_lower": addresses[0][:, 1],
-        "destination_upper": addresses[1][:, 0],
-        "destination_lower": addresses[1][:, 1],
+    with_ports = _HAS_PORTS.take(protocol)
+    if not with_ports.all():
+        kind, code = (columns.get(f"icmp{part}IPv{version}") for part in ("Type", "Code"))
+        type_and_code = columns.get(f"icmpTypeCodeIPv{version}")
+        if type_and_code is None and kind is not None and code is not None:
+            type_and_code = kind.astype(np.uint16) << 8 | code
+        if type_and_code is not None:
+            destination_port = np.where(icmp, type_and_code, destination_port)
+        source_port = source_port * with_ports
+        destination_port = destination_port * (with_ports | icmp)
+    key: Columns = {
+        "ipVersion": version,
+        "ethernetType": _ETHERNET_TYPES[version],
         "protocolIdentifier": protocol,
-        "sourceTransportPort": columns.get("sourceTransportPort", nothing) * with_ports,
-        "destinationTransportPort": destination_port * (with_ports | icmp),
+        "sourceTransportPort": source_port,
+        "destinationTransportPort": destination_port,
     }
+    for end, address in zip(("source", "destination"), addresses, strict=True):
+        if version == 4:
+            key[f"{end}_upper"] = 0
+            key[f"{end}_lower"] = address.astype(np.uint64) | np.uint64(IPV4_MAPPED)
+        else:
+            key[f"{end}_upper"], key[f"{end}_lower"] = address[:, 0], address[:, 1]
+    return key
 
 
 def _times_ns(batch: Batch) -> Columns:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
     from collector.decode.octets import Octets
 
+Computed = Mapping[str, "NDArray[Any] | Callable[[], NDArray[Any]]"]
+"""Columns that are not in the record, or functions that give them."""
+Derivation = Callable[[Mapping[str, "NDArray[Any]"]], "NDArray[Any]"]
+"""A column out of others of the same records."""
+
 VARIABLE: Final = 65_535
 """Width of a field of variable length, as templates write it."""
 _LONG: Final = 255
@@ -248,16 +253,19 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         layout: Layout,
         octets: Octets,
         segments: NDArray[np.int64],
-        computed: Mapping[str, NDArray[Any] | Callable[[], NDArray[Any]]] | None = None,
+        computed: Computed | None = None,
+        derived: Mapping[str, Derivation] | None = None,
     ) -> None:
         """Records of `layout` at `segments`; `computed` are further columns, which come first.
 
-        A column that is given as a function is computed when it is asked for.
+        A column that is given as a function is computed when it is asked for; `derived` ones are
+        functions of these columns here.
         """
         self.layout = layout
         self._octets = octets
         self._segments = segments
         self._computed = computed or {}
+        self._derived = derived or {}
         self._gathered: dict[int, NDArray[np.void]] = {}
         self._columns: dict[str, NDArray[Any]] = {}
 
@@ -266,7 +274,9 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         column = self._columns.get(name)
         if column is None:
             given = self._computed.get(name)
-            if given is None:
+            if name in self._derived:
+                column = self._derived[name](self)
+            elif given is None:
                 column = self._read(self.layout.places[name], name)
             else:
                 column = given() if callable(given) else given
@@ -275,8 +285,8 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     def __iter__(self) -> Iterator[str]:
         """The names of all columns, in the order of the record."""
-        yield from self._computed
-        yield from (name for name in self.layout.places if name not in self._computed)
+        yield from (own := {**self._computed, **self._derived})
+        yield from (name for name in self.layout.places if name not in own)
 
     def __len__(self) -> int:
         """How many columns."""

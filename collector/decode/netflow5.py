@@ -19,13 +19,13 @@ from collector.decode.batch import Batch
 from collector.decode.elements import element
 from collector.decode.layout import Columns, Field, Layout
 from collector.decode.streams import Sequenced
-from collector.decode.times import unwrapped
+from collector.decode.times import uptime_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from collector.decode.block import Block
-    from collector.decode.layout import Located
+    from collector.decode.layout import Computed, Located
 
 VERSION: Final = 5
 HEADER_OCTETS: Final = 24
@@ -110,26 +110,21 @@ def _batch(
     start, owner = datagrams.offset[rows], located.owner
     uptime_ms = octets.u32(start + 4).astype(np.int64)
     export_time_ns = octets.u32(start + 8).astype(np.int64) * 1_000_000_000
-    export_time_ns += octets.u32(start + 12).astype(np.int64)
-    # What a clock on the wall showed when the uptime was 0.
-    boot_ms = (export_time_ns // 1_000_000 - uptime_ms)[owner]
-    fields = Columns(layout(), octets, located.segments)
-    sampling = octets.u16(start + 22).astype(np.int64)[owner]
-    computed = {
-        "samplingInterval": sampling & 0x3FFF,
-        "samplingAlgorithm": sampling >> 14,
-        "flowStartMilliseconds": boot_ms
-        + unwrapped(fields["flowStartSysUpTime"], uptime_ms[owner]),
-        "flowEndMilliseconds": boot_ms + unwrapped(fields["flowEndSysUpTime"], uptime_ms[owner]),
+    export_time_ns = (export_time_ns + octets.u32(start + 12).astype(np.int64))[owner]
+    sampling = octets.u16(start + 22).astype(np.int64)
+    header: Computed = {
+        "samplingInterval": lambda: (sampling & 0x3FFF)[owner],
+        "samplingAlgorithm": lambda: (sampling >> 14)[owner],
     }
+    times = uptime_times(layout(), export_time_ns, uptime_ms[owner])
     return Batch(
         protocol="netflow5",
         kind="data",
         template=np.full(len(owner), VERSION, np.int64),
-        columns=Columns(layout(), octets, located.segments, computed),
+        columns=Columns(layout(), octets, located.segments, header, times),
         datagram=rows[owner] + 1,
         offset=located.segments[:, 0] - start[owner],
         exporter=datagrams.source[rows[owner]],
-        export_time_ns=export_time_ns[owner],
+        export_time_ns=export_time_ns,
         observation_domain=domain[owner],
     )

@@ -136,16 +136,13 @@ class _Read:
             return None
         message = message[located.owner]
         export_time_ns = messages.export_time_ns[message]
-        fields = Columns(layout, self.octets, located.segments)
         uptime_ms = messages.uptime_ms[message] if version == NETFLOW9 else None
-        computed = uptime_times(layout, fields, export_time_ns // 1_000_000, uptime_ms)
-        if computed:
-            fields = Columns(layout, self.octets, located.segments, computed)
+        derived = uptime_times(layout, export_time_ns, uptime_ms)
         return Batch(
             protocol=PROTOCOLS[version],
             kind="options" if layout.scopes else "data",
             template=sets.id[numbers][located.owner],
-            columns=fields,
+            columns=Columns(layout, self.octets, located.segments, derived=derived),
             datagram=messages.datagram[message],
             offset=located.segments[:, 0] - messages.start[message],
             exporter=messages.source[message],

@@ -15,11 +15,11 @@ import numpy as np
 from collector.decode.elements import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from collector.decode.layout import Layout
+    from collector.decode.layout import Derivation, Layout
 
 NTP_TO_UNIX_S: Final = 2_208_988_800
 """1900 to 1970."""
@@ -41,21 +41,17 @@ def unwrapped(then_ms: NDArray[Any], now_ms: NDArray[np.int64]) -> NDArray[np.in
 
 
 def uptime_times(
-    layout: Layout,
-    columns: Mapping[str, NDArray[Any]],
-    export_ms: NDArray[np.int64],
-    uptime_ms: NDArray[np.int64] | None,
-) -> dict[str, Callable[[], NDArray[np.int64]]]:
+    layout: Layout, export_time_ns: NDArray[np.int64], uptime_ms: NDArray[np.int64] | None
+) -> dict[str, Derivation]:
     """`flowStartMilliseconds` and `flowEndMilliseconds` of records that tell uptimes only.
 
     Args:
         layout: of the records.
-        columns: of the records.
-        export_ms: when they were sent, in milliseconds since 1970.
+        export_time_ns: when they were sent, since 1970.
         uptime_ms: the exporter's uptime then; None if the message does not say it (IPFIX): then the
         records must say when it was 0, with systemInitTimeMilliseconds (160).
     """
-    computed: dict[str, Callable[[], NDArray[np.int64]]] = {}
+    derived: dict[str, Derivation] = {}
     places = layout.places
     booted = _INIT in places and places[_INIT].field.kind not in RAW
     for end in ("flowStart", "flowEnd"):
@@ -63,20 +59,20 @@ def uptime_times(
         numeric = name in places and places[name].field.kind == "unsigned32"
         if not numeric or f"{end}Milliseconds" in places or not (booted or uptime_ms is not None):
             continue
-        computed[f"{end}Milliseconds"] = partial(_absolute, columns, name, export_ms, uptime_ms)
-    return computed
+        derived[f"{end}Milliseconds"] = partial(_absolute, name, export_time_ns, uptime_ms)
+    return derived
 
 
 def _absolute(
-    columns: Mapping[str, NDArray[Any]],
     name: str,
-    export_ms: NDArray[np.int64],
+    export_time_ns: NDArray[np.int64],
     uptime_ms: NDArray[np.int64] | None,
+    columns: Mapping[str, NDArray[Any]],
 ) -> NDArray[np.int64]:
     """One column of uptimes in milliseconds since 1970."""
     if uptime_ms is None:
         return columns[_INIT].astype(np.int64) + columns[name].astype(np.int64)
-    return export_ms - uptime_ms + unwrapped(columns[name], uptime_ms)
+    return export_time_ns // 1_000_000 - uptime_ms + unwrapped(columns[name], uptime_ms)
 
 
 _INIT: Final = "systemInitTimeMilliseconds"

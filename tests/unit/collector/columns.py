@@ -48,7 +48,8 @@ def batch_records(batch: Batch, fields: dict[str, Any] | None) -> list[Record]:
         names = [n for n in names if n not in _NOT_IN_THE_RECORD and "padding" not in n]
     if batch.kind == "flow sample":
         assert fields is not None
-        names = list(fields)
+        # Who samples IP packets without their frame says nothing of a frame.
+        names = [name for name in fields if name in batch.columns]
     columns = {name: batch.columns[name] for name in names}
     where = zip(batch.datagram.tolist(), batch.offset.tolist(), strict=True)
     return [
