@@ -57,6 +57,8 @@ class FaultLog:
         where: NDArray[np.bool_] | None = None,
     ) -> None:
         """Note a fault per row, or per row of `where`: datagram (0-based), place in the buffer."""
+        if where is not None and not where.any():
+            return
         needed = np.broadcast_to(needed, datagrams.shape)
         if where is not None:
             datagrams, at, needed, available = (

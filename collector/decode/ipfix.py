@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collector.decode.block import Block
 
 VERSION: Final = IPFIX
-HEADER_OCTETS: Final = 16
+_HEADER: Final = np.dtype(
+    [("version", ">u2"), ("length", ">u2"), ("time", ">u4"), ("sequence", ">u4"), ("domain", ">u4")]
+)
+HEADER_OCTETS: Final = _HEADER.itemsize
 
 
 def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Sequenced]]:
@@ -36,7 +39,7 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
         protocol="ipfix",
         unit="data records",
         rows=messages.row,
-        first=block.octets.u32(messages.start + 8).astype(np.int64),
+        first=messages.sequence,
         units=decoder.units,
         source_port=messages.socket,
         observation_domain=None if block.habits.ipfix_sequence == "per socket" else messages.domain,
@@ -51,7 +54,8 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
     short = available < HEADER_OCTETS
     faults.add(rows, start, HEADER_OCTETS, available, "no IPFIX message header", where=short)
     rows, start, available = rows[~short], start[~short], available[~short]
-    length = octets.u16(start + 2).astype(np.int64)
+    header = octets.records(start, _HEADER)
+    length = header["length"].astype(np.int64)
     for bad, reason in (
         (length < HEADER_OCTETS, "message length below the header's"),
         (length > available, "message longer than its datagram"),
@@ -66,8 +70,9 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
         complete=length == available,
         source=datagrams.source[rows],
         socket=datagrams.source_port[rows].astype(np.int64),
-        domain=octets.u32(start + 12).astype(np.int64),
-        export_time_ns=octets.u32(start + 4).astype(np.int64) * 1_000_000_000,
+        sequence=header["sequence"].astype(np.int64),
+        domain=header["domain"].astype(np.int64),
+        export_time_ns=header["time"].astype(np.int64) * 1_000_000_000,
         uptime_ms=np.full(len(rows), -1, np.int64),
         arrived_ns=datagrams.timestamp_ns[rows],
     )

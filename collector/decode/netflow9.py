@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from collector.decode.block import Block
 
 VERSION: Final = NETFLOW9
-HEADER_OCTETS: Final = 20
+_HEADER: Final = np.dtype(
+    [
+        ("version", ">u2"),
+        ("count", ">u2"),
+        ("uptime", ">u4"),
+        ("time", ">u4"),
+        ("sequence", ">u4"),
+        ("domain", ">u4"),
+    ]
+)
+HEADER_OCTETS: Final = _HEADER.itemsize
 
 
 def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Sequenced]]:
@@ -45,7 +55,7 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
         protocol="netflow9",
         unit="data records" if in_records else "datagrams",
         rows=messages.row,
-        first=block.octets.u32(messages.start + 12).astype(np.int64),
+        first=messages.sequence,
         units=decoder.units if in_records else np.ones(len(messages.row), np.int64),
         observation_domain=None if per_exporter else messages.domain,
     )
@@ -59,6 +69,7 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
     short = available < HEADER_OCTETS
     faults.add(rows, start, HEADER_OCTETS, available, "no NetFlow v9 header", where=short)
     rows, start, available = rows[~short], start[~short], available[~short]
+    header = octets.records(start, _HEADER)
     return Messages(
         row=rows,
         datagram=rows + 1,
@@ -67,8 +78,9 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
         complete=datagrams.missing[rows] == 0,
         source=datagrams.source[rows],
         socket=datagrams.source_port[rows].astype(np.int64),
-        domain=octets.u32(start + 16).astype(np.int64),
-        export_time_ns=octets.u32(start + 8).astype(np.int64) * 1_000_000_000,
-        uptime_ms=octets.u32(start + 4).astype(np.int64),
+        sequence=header["sequence"].astype(np.int64),
+        domain=header["domain"].astype(np.int64),
+        export_time_ns=header["time"].astype(np.int64) * 1_000_000_000,
+        uptime_ms=header["uptime"].astype(np.int64),
         arrived_ns=datagrams.timestamp_ns[rows],
     )

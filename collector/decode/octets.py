@@ -46,6 +46,14 @@ class Octets:
             self._views[dtype] = view
         return view[at]
 
+    def records(self, at: NDArray[np.int64], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+        """A record of `dtype` at each place.
+
+        Reading it as one opaque item and looking inside afterwards is several times faster than
+        reading field by field.
+        """
+        return self.items(at, f"V{dtype.itemsize}").view(dtype)
+
     def u8(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The octet at each place."""
         return self.buffer[at]

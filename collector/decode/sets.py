@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 SET_HEADER_OCTETS: Final = 4
+_SET_HEADER: Final = np.dtype([("id", ">u2"), ("length", ">u2")])
 _SHORT: Final = 16
 """Octets of padding up to which it is looked at for all sets together."""
 PROTOCOLS: Final = {IPFIX: "ipfix", NETFLOW9: "netflow9"}
@@ -63,6 +64,7 @@ class Messages(NamedTuple):
     """The exporter: address column."""
     socket: NDArray[np.int64]
     """Its port."""
+    sequence: NDArray[np.int64]
     domain: NDArray[np.int64]
     export_time_ns: NDArray[np.int64]
     uptime_ms: NDArray[np.int64]
@@ -90,26 +92,35 @@ def walk_sets(block: Block, messages: Messages, header_octets: int) -> Sets:
     message = np.arange(len(messages.row))
     at = messages.start + header_octets
     while len(message):
-        going_on = at < messages.end[message]
-        message, at = message[going_on], at[going_on]
         left = messages.end[message] - at
+        message, at, left = _where(left > 0, message, at, left)
         # In a message that is cut off this is no further fault.
         rows, whole = messages.row[message], messages.complete[message]
         short = left < SET_HEADER_OCTETS
         faults.add(rows, at, SET_HEADER_OCTETS, left, "no set header", where=short & whole)
-        rows, message, at, left = rows[~short], message[~short], at[~short], left[~short]
-        whole = whole[~short]
-        length = octets.u16(at + 2).astype(np.int64)
+        rows, message, at, left, whole = _where(~short, rows, message, at, left, whole)
+        header = octets.records(at, _SET_HEADER)
+        number, length = header["id"].astype(np.int64), header["length"].astype(np.int64)
         bad, cut = length < SET_HEADER_OCTETS, length > left
         faults.add(rows, at, SET_HEADER_OCTETS, left, "set length below the header's", where=bad)
         faults.add(rows, at, length, left, "set longer than its message", where=cut & whole)
-        message, at, cut, length = message[~bad], at[~bad], cut[~bad], length[~bad]
-        end = at + np.minimum(length, left[~bad])
-        found.append((message, octets.u16(at).astype(np.int64), at + SET_HEADER_OCTETS, end, cut))
+        message, number, at, cut, length, left = _where(
+            ~bad, message, number, at, cut, length, left
+        )
+        end = at + np.minimum(length, left)
+        found.append((message, number, at + SET_HEADER_OCTETS, end, cut))
         at = end
+    found = [one for one in found if len(one[0])] or found[:1]
+    if len(found) == 1:
+        return Sets(*found[0])
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return Sets(*(column[order] for column in columns))
+
+
+def _where(wanted: NDArray[np.bool_], *columns: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Those rows of some columns; mostly they are all wanted, and nothing needs a copy."""
+    return columns if wanted.all() else tuple(column[wanted] for column in columns)
 
 
 @dataclass(slots=True)
@@ -363,6 +374,7 @@ def _late(block: Block, key: Key, held: list[Held]) -> _Read:
         complete=np.ones(len(held), np.bool_),
         source=np.array([one.source for one in held], np.uint64).reshape(-1, 2),
         socket=np.array([one.socket for one in held], np.int64),
+        sequence=np.zeros(len(held), np.int64),
         domain=np.full(len(held), key.domain, np.int64),
         export_time_ns=np.array([one.export_time_ns for one in held], np.int64),
         uptime_ms=np.array([one.uptime_ms for one in held], np.int64),
