@@ -16,15 +16,14 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
 from collector.account import Account
 from collector.decode import STANDARD, Datagrams, Decoder
-from collector.decode.address import halves
 from collector.receive import Port
+from collector.slab import Slab, together
 from collector.store import exporter_rows, tables
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from collector.decode import Habits
     from collector.listen import Listen
-    from collector.receive import Arrival
+    from collector.slab import Received
     from collector.store import Store
 
 LINGER_S: Final = 0.04
@@ -46,62 +45,50 @@ WAITING_OCTETS: Final = 64 << 20
 DRAIN_S: Final = 2.0
 """When it ends, so long at most is read what still waits in the sockets."""
 _LOOK_S: Final = 0.2
+_FEW: Final = 256
+_NAP_S: Final = 0.001
+"""After so few datagrams the receiving thread lets some gather: a call costs as much as 100."""
 _SWITCH_S: Final = 0.000_5
 """How often Python's threads take turns: the receiving one must not wait 5 ms for its own."""
-
-
-@lru_cache(maxsize=65_536)
-def _halves(address: str) -> tuple[int, int]:
-    return halves(address.partition("%")[0])
 
 
 @dataclass
 class _Waiting:
     """What has been received and is not decoded yet."""
 
-    payloads: list[bytes] = field(default_factory=list)
-    times_ns: list[int] = field(default_factory=list)
-    sources: list[tuple[int, int]] = field(default_factory=list)
-    source_ports: list[int] = field(default_factory=list)
-    destinations: list[tuple[int, int]] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
+    """Of each part."""
+    datagrams: int = 0
     octets: int = 0
     since_s: float = 0.0
     """When the first one was taken (monotonic)."""
 
     def __len__(self) -> int:
-        return len(self.payloads)
+        return self.datagrams
 
     @property
     def full(self) -> bool:
         """Whether nothing more may be taken from the sockets."""
         return len(self) >= WAITING_DATAGRAMS or self.octets >= WAITING_OCTETS
 
-    def add(self, arrival: Arrival, port: int) -> None:
-        """Take one."""
-        if not self.payloads:
+    def add(self, received: Received, port: int) -> None:
+        """Take some."""
+        if not self.received:
             self.since_s = time.monotonic()
-        self.payloads.append(arrival.payload)
-        self.times_ns.append(arrival.timestamp_ns)
-        self.sources.append(_halves(arrival.source))
-        self.source_ports.append(arrival.source_port)
-        self.destinations.append(_halves(arrival.destination))
+        self.received.append(received)
         self.ports.append(port)
-        self.octets += len(arrival.payload)
+        self.datagrams += len(received)
+        self.octets += len(received.buffer)
 
-    def datagrams(self) -> Datagrams:
-        """All of them in columns."""
-        length = np.array([len(payload) for payload in self.payloads], np.int64)
+    def together(self) -> Datagrams:
+        """All of them, in order of arrival."""
+        all_of_them = together(self.received)
+        ports = np.repeat(np.array(self.ports, np.uint16), [len(one) for one in self.received])
         return Datagrams(
-            buffer=np.frombuffer(b"".join(self.payloads), np.uint8),
-            offset=np.cumsum(length) - length,
-            length=length,
-            missing=np.zeros(len(length), np.int64),
-            timestamp_ns=np.array(self.times_ns, np.int64),
-            source=np.array(self.sources, np.uint64).reshape(-1, 2),
-            source_port=np.array(self.source_ports, np.uint16),
-            destination=np.array(self.destinations, np.uint64).reshape(-1, 2),
-            destination_port=np.array(self.ports, np.uint16),
+            **all_of_them._asdict(),
+            missing=np.zeros(len(self), np.int64),
+            destination_port=ports,
         )
 
 
@@ -225,43 +212,46 @@ class Collector:
     def _take(self) -> None:
         """Take datagrams until `stop`, then what is still there."""
         try:
+            slabs = [Slab(port) for port in self.ports]
             with selectors.DefaultSelector() as selector:
-                for port in self.ports:
-                    selector.register(port.socket, selectors.EVENT_READ, port)
+                for slab in slabs:
+                    selector.register(slab.port.socket, selectors.EVENT_READ, slab)
                 while not self._stopping:
-                    for key, _ in selector.select(_LOOK_S):
-                        self._take_from(key.data)
+                    ready = [key.data for key, _ in selector.select(_LOOK_S)]
+                    if max(map(self._take_from, ready), default=0) < _FEW:
+                        time.sleep(_NAP_S)
                     while self._waiting.full and not self._stopping:
                         time.sleep(LINGER_S / 4)
             until_s = time.monotonic() + DRAIN_S
             taken = 1
             while taken and time.monotonic() < until_s:
-                taken = sum([self._take_from(port) for port in self.ports])
+                taken = sum([self._take_from(slab) for slab in slabs])
         except BaseException as failure:  # noqa: BLE001 - it is raised where people look
             self._failure = failure
         with self._changed:
             self._drained = True
             self._changed.notify()
 
-    def _take_from(self, port: Port) -> int:
+    def _take_from(self, slab: Slab) -> int:
         """Take what waits in one socket, up to a limit."""
-        found = list(port.arrivals())
+        received = slab.receive()
+        if received is None:
+            return 0
         with self._changed:
-            was_empty = not self._waiting.payloads
-            for arrival in found:
-                self._waiting.add(arrival, port.number)
-            if found and (was_empty or len(self._waiting) >= BATCH):
+            was_empty = not len(self._waiting)
+            self._waiting.add(received, slab.port.number)
+            if was_empty or len(self._waiting) >= BATCH:
                 self._changed.notify()
-        return len(found)
+        return len(received)
 
     # ── the storing thread ──
 
     def _next_batch(self) -> tuple[_Waiting, bool]:
         """Wait for a batch; perhaps an empty one, so that the caller can look around."""
         with self._changed:
-            if not self._waiting.payloads and not self._drained:
+            if not len(self._waiting) and not self._drained:
                 self._changed.wait(_LOOK_S)
-            while self._waiting.payloads and len(self._waiting) < BATCH and not self._stopping:
+            while len(self._waiting) and len(self._waiting) < BATCH and not self._stopping:
                 left_s = self._waiting.since_s + LINGER_S - time.monotonic()
                 if left_s <= 0:
                     break
@@ -274,14 +264,15 @@ class Collector:
 
     def _decode(self, waiting: _Waiting) -> None:
         """Decode a batch and store it."""
-        datagrams = waiting.datagrams()
+        datagrams = waiting.together()
         decoded = self._decoder.decode(datagrams)
         self.account.add(datagrams, decoded)
         numbered = [
             replace(batch, datagram=batch.datagram + self._in_file) for batch in decoded.batches
         ]
         decoded = replace(decoded, batches=numbered)
-        first_ns, last_ns = min(waiting.times_ns), max(waiting.times_ns)
+        times_ns = datagrams.timestamp_ns
+        first_ns, last_ns = int(times_ns.min()), int(times_ns.max())
         exporters = exporter_rows(decoded.summary.streams, first_ns, last_ns)
         self._store.write(tables(decoded, exporters))
         self._in_file += len(datagrams)

@@ -33,12 +33,12 @@ import struct
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from collector.recording import Writer, encapsulate_udp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 RECEIVE_BUFFER_OCTETS = 16 << 20
 """Asked for; the kernel grants what net.core.rmem_max allows."""
@@ -88,17 +88,6 @@ def parse_endpoint(text: str) -> Endpoint:
         message = f"{text!r} is not ADDRESS:PORT (like 127.0.0.1:2055 or [::1]:2055)"
         raise ValueError(message)
     return Endpoint(text, family, host, int(port))
-
-
-class Arrival(NamedTuple):
-    """A datagram as it came."""
-
-    payload: bytes
-    timestamp_ns: int
-    """Since 1970 (UTC), by the kernel."""
-    source: str
-    source_port: int
-    destination: str
 
 
 class Port:
@@ -155,36 +144,28 @@ class Port:
         counters = struct.unpack(f"@{len(meminfo) // 4}I", meminfo)
         return counters[_SK_MEMINFO_DROPS] if len(counters) > _SK_MEMINFO_DROPS else None
 
-    def arrivals(self, limit: int = BATCH) -> Iterator[Arrival]:
-        """Up to `limit` waiting datagrams, one after the other, without waiting for any."""
+    def receive(self, writer: Writer, limit: int = BATCH) -> int:
+        """Record up to `limit` waiting datagrams; return how many there were."""
         recvmsg_into, buffers, view = self.socket.recvmsg_into, [self._buffer], self._view
-        for _ in range(limit):
+        count = 0
+        while count < limit:
             try:
                 size, ancillary, flags, sender = recvmsg_into(buffers, _ANCILLARY_OCTETS)
             except BlockingIOError:
-                return
+                break
             except ConnectionError:
                 # An ICMP error of an earlier datagram, reported here; there is no datagram behind
                 # it.
                 continue
-            self.datagrams += 1
+            count += 1
             self.truncated += bool(flags & socket.MSG_TRUNC)
             timestamp_ns, destination = _read_ancillary(ancillary)
-            yield Arrival(
-                bytes(view[:size]),
-                timestamp_ns or time.time_ns(),
-                sender[0],
-                sender[1],
-                destination or self.address,
+            frame = encapsulate_udp(
+                sender[0], sender[1], destination or self.address, self.number, bytes(view[:size])
             )
-
-    def receive(self, writer: Writer, limit: int = BATCH) -> int:
-        """Record up to `limit` waiting datagrams; return how many there were."""
-        before = self.datagrams
-        for payload, timestamp_ns, source, source_port, destination in self.arrivals(limit):
-            frame = encapsulate_udp(source, source_port, destination, self.number, payload)
-            writer.write(timestamp_ns, frame)
-        return self.datagrams - before
+            writer.write(timestamp_ns or time.time_ns(), frame)
+        self.datagrams += count
+        return count
 
 
 def _read_ancillary(ancillary: Iterable[tuple[int, int, bytes]]) -> tuple[int, str]:

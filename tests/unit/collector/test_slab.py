@@ -1,0 +1,114 @@
+"""Many datagrams with one system call: all of them, whole, in order, and whose they were."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from collector.decode.address import ip_texts
+from collector.receive import Port, parse_endpoint
+from collector.slab import DATAGRAMS, Slab, together
+
+HERE = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+FAMILIES = [socket.AF_INET, socket.AF_INET6]
+
+
+@pytest.fixture(params=FAMILIES, ids=["IPv4", "IPv6"])
+def port(request):
+    host = HERE[request.param]
+    text = f"[{host}]:0" if request.param == socket.AF_INET6 else f"{host}:0"
+    opened = Port(parse_endpoint(text))
+    yield opened
+    opened.socket.close()
+
+
+def sender(port, host=None):
+    made = socket.socket(port.socket.family, socket.SOCK_DGRAM)
+    if host is not None:
+        made.bind((host, 0))
+    made.connect((port.address, port.number))
+    return made
+
+
+def all_of(slab):
+    found = []
+    while (some := slab.receive()) is not None:
+        found.append(some)
+    return together(found)
+
+
+def octets(received):
+    spans = zip(received.offset.tolist(), received.length.tolist(), strict=True)
+    return [received.buffer[at : at + size].tobytes() for at, size in spans]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [1],
+        [0, 5, 0],
+        [300] * 5,
+        [2047, 2048, 2049],
+        [40_000, 1, 65_000, 2048],
+        [2048] * 3,
+        list(range(1, 2 * DATAGRAMS)),
+    ],
+    ids=lambda lengths: f"{len(lengths)} up to {max(lengths)}",
+)
+def test_every_octet_comes_in_order(port, lengths):
+    sent = [bytes([n % 251]) * size for n, size in enumerate(lengths)]
+    with sender(port) as out:
+        before_ns = time.time_ns()
+        for payload in sent:
+            out.send(payload)
+        received = all_of(Slab(port))
+        assert octets(received) == sent
+        assert set(received.source_port.tolist()) == {out.getsockname()[1]}
+    assert port.datagrams == len(sent)
+    assert not port.truncated
+    assert set(ip_texts(received.source)) == {port.address}
+    assert set(ip_texts(received.destination)) == {port.address}
+    assert received.timestamp_ns.min() >= before_ns - 1_000_000_000
+    assert received.timestamp_ns.max() <= time.time_ns()
+
+
+def test_the_address_that_it_was_sent_to_is_told():
+    port = Port(parse_endpoint("0.0.0.0:0"))
+    try:
+        for host in ("127.0.0.1", "127.0.0.9"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                out.sendto(b"x", (host, port.number))
+        received = all_of(Slab(port))
+    finally:
+        port.socket.close()
+    assert ip_texts(received.destination) == ["127.0.0.1", "127.0.0.9"]
+
+
+def test_what_was_received_stays_when_the_slab_is_filled_again(port):
+    slab = Slab(port)
+    with sender(port) as out:
+        out.send(b"a" * 2048)
+        first = slab.receive()
+        out.send(b"b" * 2048)
+        second = slab.receive()
+    assert octets(first) == [b"a" * 2048]
+    assert octets(second) == [b"b" * 2048]
+
+
+def test_nothing_there_is_nothing_and_a_refusal_is_no_end(port):
+    slab = Slab(port)
+    assert slab.receive() is None
+    port.socket.sendto(b"", (port.address, 9))  # The answer of nobody is an error to be read.
+    assert slab.receive() is None
+    with sender(port) as out:
+        out.send(b"after")
+    assert octets(all_of(slab)) == [b"after"]
+
+
+def test_a_closed_socket_is_an_error(port):
+    slab = Slab(port)
+    port.socket.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        slab.receive()
