@@ -24,10 +24,10 @@ from collector.account import Account
 from collector.decode import STANDARD, Datagrams, Decoder
 from collector.receive import Port
 from collector.slab import Slab, together
-from collector.store import exporter_rows, tables
+from collector.store import VIEWS, exporter_rows, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
 
     from collector.decode import Habits
@@ -116,14 +116,27 @@ class Counts:
 class Collector:
     """Ports, a decoder, and a store."""
 
-    def __init__(self, places: Sequence[Listen], store: Store, habits: Habits = STANDARD) -> None:
+    def __init__(
+        self,
+        places: Sequence[Listen],
+        store: Store,
+        habits: Habits = STANDARD,
+        views: Collection[str] = VIEWS,
+    ) -> None:
         """Open the ports; nothing is received yet.
+
+        Args:
+            places: where to receive what.
+            store: where to store it.
+            habits: what the exporters do differently from the formats' texts.
+            views: what of it to store, of `collector.store.VIEWS`.
 
         Raises:
             OSError: an address is taken, not of this machine, or not allowed.
         """
         self.account = Account()
         self._store = store
+        self._views = views
         self._waiting = _Waiting()
         self._changed = threading.Condition()
         self._stopping = False
@@ -274,7 +287,7 @@ class Collector:
         times_ns = datagrams.timestamp_ns
         first_ns, last_ns = int(times_ns.min()), int(times_ns.max())
         exporters = exporter_rows(decoded.summary.streams, first_ns, last_ns)
-        self._store.write(tables(decoded, exporters))
+        self._store.write(tables(decoded, exporters, self._views))
         self._in_file += len(datagrams)
         self._batches += 1
 

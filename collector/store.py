@@ -26,7 +26,7 @@ from collector.flows import FLOWS, flows
 from collector.records import OFFSET, WHERE_FROM, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from collector.decode import Decoded, Stream
@@ -82,6 +82,23 @@ _NAME: Final = re.compile(
 _UNFINISHED: Final = ".unfinished"
 
 
+class WrongViewError(ValueError):
+    """There is no such view; the text says which there are."""
+
+
+def chosen_views(written: str) -> frozenset[str]:
+    """Views from what was typed: names separated by commas.
+
+    Raises:
+        WrongViewError: one of them is none.
+    """
+    names = frozenset(name.strip() for name in written.split(","))
+    if unknown := sorted(names - VIEWS.keys()):
+        message = f"--store {unknown[0]!r}: there is {', '.join(VIEWS)}"
+        raise WrongViewError(message)
+    return names
+
+
 class _File(NamedTuple):
     """A file of a store."""
 
@@ -92,14 +109,19 @@ class _File(NamedTuple):
     path: Path
 
 
-def tables(decoded: Decoded, exporters: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def tables(
+    decoded: Decoded, exporters: pl.DataFrame, views: Collection[str] = VIEWS
+) -> dict[str, pl.DataFrame]:
     """What is to be stored of a block: view to rows; views without rows are left out."""
     found: defaultdict[str, list[pl.DataFrame]] = defaultdict(list)
     for batch in decoded.batches:
-        found[_VIEW_OF[batch.kind]].append(table(batch, decoded.read_lists))
+        if (view := _VIEW_OF[batch.kind]) in views:
+            found[view].append(table(batch, decoded.read_lists))
     together = {view: pl.concat(rows, how="diagonal") for view, rows in found.items()}
-    together["flows"] = flows(decoded)
-    together["exporters"] = exporters
+    if "flows" in views:
+        together["flows"] = flows(decoded)
+    if "exporters" in views:
+        together["exporters"] = exporters
     return {view: rows for view, rows in together.items() if len(rows)}
 
 

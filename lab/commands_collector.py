@@ -289,6 +289,12 @@ class _Duration(click.ParamType[float]):
     help="The folder that gets the Parquet files.",
 )
 @click.option(
+    "--store",
+    "views",
+    metavar="VIEW,…",
+    help="What of it to store: flows, records, samples, counters, exporters.  [default: all]",
+)
+@click.option(
     "--rotate",
     "rotate_s",
     type=_Duration(),
@@ -302,6 +308,7 @@ def collect(
     places: tuple[str, ...],
     out: Path,
     rotate_s: float,
+    views: str | None,
     metrics: str | None,
     habits: str | None,
 ) -> None:
@@ -320,15 +327,16 @@ def collect(
     from collector.listen import WrongListenError, parse, parse_http
     from collector.live import Collector
     from collector.source import HABITS
-    from collector.store import Store
+    from collector.store import VIEWS, Store, WrongViewError, chosen_views
     from lab.report.live import Status
 
     try:
         listening = parse(places)
         http = None if metrics is None else parse_http(metrics)
         store = Store(out)
-        collector = Collector(listening, store, HABITS[habits or "standard"])
-    except WrongListenError as wrong:
+        chosen = VIEWS if views is None else chosen_views(views)
+        collector = Collector(listening, store, HABITS[habits or "standard"], chosen)
+    except (WrongListenError, WrongViewError) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: collector.stop())

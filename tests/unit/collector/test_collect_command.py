@@ -15,6 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -140,6 +141,18 @@ def test_all_of_a_capture_arrives(tmp_path):
     assert "10.0.0.1:38110" in CliRunner().invoke(main, ["flows", str(tmp_path)]).stdout
 
 
+def test_only_what_is_wanted_is_stored(tmp_path):
+    found = pcap.datagrams(pcap.read(CAPTURE))
+    sent = found.take(np.flatnonzero(found.destination_port == 2055))
+    with Collect(tmp_path, "--store", "flows,exporters") as running:
+        for at, size in zip(sent.offset, sent.length, strict=True):
+            running.send(sent.buffer[at : at + size].tobytes())
+        assert "22 records" in running.end()[-1]
+    stored = files(tmp_path)
+    assert {view for view, paths in stored.items() if paths} == {"flows", "exporters"}
+    assert ask("SELECT sum(records) FROM flows", tmp_path).item() == 22
+
+
 def test_a_record_is_visible_at_once(tmp_path):
     took_s = []
     with Collect(tmp_path) as running:
@@ -239,6 +252,7 @@ def test_wrong_places(texts):
         (["--listen", "sflow://", "--rotate", "5"], 2, "is not like 30s, 5m"),
         (["--listen", "sflow://192.0.2.77:0"], 4, "the machine refused"),
         (["--listen", "sflow://:0", "--metrics", "x"], 2, "ADDRESS:PORT"),
+        (["--listen", "sflow://:0", "--store", "flow"], 2, "there is flows, records"),
         ([], 2, "--listen"),
     ],
 )
