@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from collector.decode.address import halves, ipv4_column
+from collector.mmsg import LIBC, MESSAGE, PART, addresses
 from collector.receive import DATAGRAM_OCTETS
 
 if TYPE_CHECKING:
@@ -30,24 +31,6 @@ _USUAL_OCTETS: Final = 2_048
 """What of a datagram lies in the slab itself; the rest of longer ones lies beside it."""
 _CONTROL_OCTETS: Final = 128
 
-_MESSAGE: Final = np.dtype(
-    [
-        ("name", "u8"),
-        ("name_octets", "u4"),
-        ("", "u4"),
-        ("parts", "u8"),
-        ("part_count", "u8"),
-        ("control", "u8"),
-        ("control_octets", "u8"),
-        ("flags", "i4"),
-        ("", "u4"),
-        ("octets", "u4"),
-        ("", "u4"),
-    ]
-)
-"""struct mmsghdr."""
-_PART: Final = np.dtype([("at", "u8"), ("octets", "u8")])
-"""struct iovec."""
 _NAMES: Final = {
     socket.AF_INET: np.dtype(
         {"names": ["port", "ipv4"], "formats": [">u2", ">u4"], "offsets": [2, 4], "itemsize": 28}
@@ -77,8 +60,6 @@ _PACKET_INFO: Final = {
     socket.AF_INET: (socket.IPPROTO_IP, 8),
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO),
 }
-
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Received(NamedTuple):
@@ -112,15 +93,15 @@ class Slab:
         self._beyond = np.empty((DATAGRAMS, DATAGRAM_OCTETS - _USUAL_OCTETS), np.uint8)
         self._names = np.zeros(DATAGRAMS, _NAMES[self._family])
         self._controls = np.zeros(DATAGRAMS, _CONTROL)
-        self._parts = np.zeros((DATAGRAMS, 2), _PART)
-        self._messages = np.zeros(DATAGRAMS, _MESSAGE)
+        self._parts = np.zeros((DATAGRAMS, 2), PART)
+        self._messages = np.zeros(DATAGRAMS, MESSAGE)
         for column, room in enumerate((self._usual, self._beyond)):
-            self._parts["at"][:, column] = _addresses(room)
+            self._parts["at"][:, column] = addresses(room)
             self._parts["octets"][:, column] = room.shape[1]
-        self._messages["name"] = _addresses(self._names)
-        self._messages["parts"] = _addresses(self._parts)
+        self._messages["name"] = addresses(self._names)
+        self._messages["parts"] = addresses(self._parts)
         self._messages["part_count"] = 2
-        self._messages["control"] = _addresses(self._controls)
+        self._messages["control"] = addresses(self._controls)
         self._here = halves(port.address.partition("%")[0])
 
     def receive(self) -> Received | None:
@@ -131,7 +112,7 @@ class Slab:
         """
         self._messages["name_octets"] = self._names.itemsize
         self._messages["control_octets"] = _CONTROL_OCTETS
-        count = _LIBC.recvmmsg(
+        count = LIBC.recvmmsg(
             self.port.socket.fileno(),
             ctypes.c_void_p(self._messages.ctypes.data),
             DATAGRAMS,
@@ -207,9 +188,3 @@ def together(received: list[Received]) -> Received:
     sizes = np.array([len(one.buffer) for one in received])
     starts = np.repeat(np.cumsum(sizes) - sizes, [len(one) for one in received])
     return Received(**columns | {"offset": columns["offset"] + starts})
-
-
-def _addresses(room: NDArray[Any]) -> NDArray[np.uint64]:
-    """Where in memory each row begins."""
-    first = np.uint64(room.ctypes.data)
-    return first + np.arange(len(room), dtype=np.uint64) * np.uint64(room.strides[0])

@@ -321,19 +321,14 @@ class _Counts:
 
     def series(self) -> list[pl.Series]:
         """The counters as columns, a row for each key."""
-        count = len(self.keys)
-        of = {name: pl.Series(name, values[:count]) for name, values in self._of.items()}
-        rows = pl.DataFrame(list(of.values()))
-        flags, first, last = pl.col("tcpControlBits"), pl.col("first_ns"), pl.col("last_ns")
-        known = pl.lit(int(_KNOWN), pl.UInt32)
-        return rows.select(
-            *(pl.when(~pl.col(f"no {name}")).then(name).alias(name) for name in SUMMED),
-            pl.when(flags >= known).then(flags - known).cast(pl.UInt16).alias("tcpControlBits"),
-            pl.when(first != _LATEST).then(first).alias("first_ns"),
-            pl.when(last != _EARLIEST).then(last).alias("last_ns"),
-            "records",
-            "origin",
-        ).get_columns()
+        of = {name: values[: len(self.keys)] for name, values in self._of.items()}
+        flags = of["tcpControlBits"]
+        unknown = {name: of[f"no {name}"] for name in SUMMED}
+        unknown["tcpControlBits"] = flags < _KNOWN
+        unknown["first_ns"] = of["first_ns"] == _LATEST
+        unknown["last_ns"] = of["last_ns"] == _EARLIEST
+        of["tcpControlBits"] = (flags & ~_KNOWN).astype(np.uint16)
+        return [_nullable(name, of[name], unknown.get(name)) for name in _COUNTED]
 
     def _make_room(self) -> None:
         """Have a place for every key."""
@@ -372,6 +367,14 @@ def _number(columns: Columns, name: str) -> Any:
 def _one_if_same(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """One word, if all are the same."""
     return word[:1].reshape(()) if word.ndim and (word == word[:1]).all() else word
+
+
+def _nullable(name: str, values: NDArray[Any], unknown: NDArray[np.bool_] | None) -> pl.Series:
+    """A column that is null where it is not known."""
+    series = pl.Series(name, values)
+    if unknown is None or not unknown.any():
+        return series
+    return series.scatter(np.flatnonzero(unknown), None)
 
 
 def _parts(column: Any) -> tuple[Any, NDArray[np.bool_] | None]:
