@@ -206,15 +206,21 @@ def test_it_stops_with_all_that_arrived(tmp_path, number):
     assert all(len(paths) <= 1 for paths in files(tmp_path).values())
 
 
+def stopped(process):
+    """Whether all threads of a process stand still: one in a system call ends that first."""
+    states = (task / "stat" for task in Path(f"/proc/{process}/task").iterdir())
+    return all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in states)
+
+
 def test_what_the_kernel_drops_is_told(tmp_path):
     with Collect(tmp_path) as running:
         running.process.send_signal(signal.SIGSTOP)
+        assert wait_for(lambda: stopped(running.process.pid))
         buffer = int(re.search(r"(\d+) KiB", running.said[0])[1]) * 1024
         sent = buffer // 60_000 + 20
         for _ in range(sent):
             running.send(bytes(60_000))
         running.process.send_signal(signal.SIGCONT)
-        time.sleep(0.2)
         last = running.end()[-1]
     received = int(re.search(r"stored (\d+) datagrams", last)[1])
     dropped = int(re.search(r"(\d+) dropped by the kernel", last)[1])
