@@ -43,6 +43,8 @@ class Account:
         self.records = 0
         self.records_of: Counter[str] = Counter()
         """By protocol."""
+        self.first_ns = self.last_ns = 0
+        """When the earliest and the latest datagram came, since 1970 (UTC); 0: none came."""
         self.templates = 0
         self.reasons: Counter[str] = Counter()
         self.faults: list[Fault] = []
@@ -68,6 +70,11 @@ class Account:
             fault if fault in own else fault._replace(datagram=fault.datagram + self.datagrams)
             for fault in summary.undecodable[:room]
         ]
+        if len(datagrams):
+            times_ns = datagrams.timestamp_ns
+            first_ns = int(times_ns.min())
+            self.first_ns = min(self.first_ns, first_ns) if self.datagrams else first_ns
+            self.last_ns = max(self.last_ns, int(times_ns.max()))
         self.datagrams += summary.datagrams
         self.records += summary.records
         for batch in decoded.batches:

@@ -51,12 +51,16 @@ TYPES: Final[Mapping[str, Any]] = {
 }
 """What a filter of flows can ask for."""
 
+BLOCK_OCTETS: Final = 4 << 20
+"""Of a capture, summed together: few columns are looked at, so memory has room for more of it than
+elsewhere, and larger blocks cost less."""
+
 _ENDS: Final = ("source", "destination")
 _PORTS: Final = ("sourceTransportPort", "destinationTransportPort")
 _BOTH_WAYS: Final = (*_ENDS, *_PORTS, "protocolIdentifier")
 """What must be known to tell both directions of a conversation."""
 _ADDRESSES: Final = (*_ENDS, "exporter", "agent")
-_ROWS_KEPT: Final = 400_000
+_ROWS_KEPT: Final = 200_000
 """Sums waiting to be summed again."""
 _ASKED_BY: Final = {0: 8, 14: 13, 16: 15, 18: 17, 129: 128}
 """ICMP type of an answer (RFC 792, RFC 4443) to that of the question."""
@@ -345,7 +349,7 @@ def _oriented(table: pl.DataFrame) -> pl.DataFrame:
 def of_source(source: Source, asked: Question) -> tuple[Sums, Account]:
     """The sums over all of a source."""
     sums_so_far, account = Sums(asked), Account()
-    for decoded in source.decoded(account):
+    for decoded in source.decoded(account, block_octets=BLOCK_OCTETS):
         for columns in observed(decoded):
             sums_so_far.observe(columns)
     return sums_so_far, account

@@ -85,21 +85,23 @@ def write(
         show: takes the records of a block, in order of arrival, if it is one.
     """
     account = Account()
-    blocks = (list(chosen.tables(one)) for one in source.decoded(account))
-    if form == "jsonl":
-        for tables in blocks:
-            json_lines(tables, out)
-    elif form == "table":
-        for tables in blocks:
-            if tables:
+    if form in ("table", "jsonl"):
+        for one in source.decoded(account):
+            tables = list(chosen.tables(one))
+            if form == "jsonl":
+                json_lines(tables, out)
+                out.flush()
+            elif tables:
                 show(_in_order(tables))
-    else:
-        columns = _columns(source, chosen)
-        ordered = (_in_order(tables) for tables in blocks if tables)
+        return account
+    with source.kept() as kept:
+        columns = _columns(kept, chosen)
+        found = (list(chosen.tables(one)) for one in kept.decoded(account))
+        ordered = (_in_order(tables) for tables in found if tables)
         if form == "csv":
             writer = Csv(columns, out)
-            for found in ordered:
-                writer.write(found)
+            for table_of_block in ordered:
+                writer.write(table_of_block)
         else:
             parquet(ordered, columns, out)
     return account

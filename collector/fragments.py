@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from collector.decode.packet import Packets
+    from collector.fault import Fault
 
 DATAGRAMS: Final = 1_024
 """Put together at a time; a further one displaces the oldest."""
@@ -40,8 +43,6 @@ class Whole(NamedTuple):
 
     row: int
     """Of the frame that completed it."""
-    rows: tuple[int, ...]
-    """Of all its frames."""
     source_port: int
     destination_port: int
     payload: bytes
@@ -52,39 +53,66 @@ class _Assembly:
     """A datagram of which some fragments have come."""
 
     pieces: dict[int, Piece] = field(default_factory=dict)
-    rows: list[int] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    """What its frames are if the others never come."""
     received: int = 0
     total: int | None = None
     """Octets of all, once the last one has come."""
 
 
-def reassemble(
-    buffer: NDArray[np.uint8], packets: Packets, rows: list[int], end: NDArray[np.int64]
-) -> list[Whole]:
-    """The datagrams of which all fragments are among the packets `rows`, as they are completed."""
-    assemblies: dict[tuple[object, ...], _Assembly] = {}
-    whole = []
-    for row in rows:
-        piece = _read(buffer, packets, row, int(end[row]))
-        if piece is None:
-            continue
-        assembly = assemblies.setdefault(piece.key, _Assembly())
-        if len(assemblies) > DATAGRAMS:
-            del assemblies[next(iter(assemblies))]
-        if not _add(assembly, piece, row):
-            assemblies.pop(piece.key, None)
-            continue
-        if assembly.received == assembly.total:
-            del assemblies[piece.key]
-            done = _finish(assembly, row)
-            whole += [] if done is None else [done]
-    return whole
+class Fragments:
+    """Fragments whose datagrams are not whole yet, from one part of a capture to the next."""
+
+    def __init__(self) -> None:
+        """None have come."""
+        self._assemblies: dict[tuple[object, ...], _Assembly] = {}
+
+    def join(
+        self,
+        buffer: NDArray[np.uint8],
+        packets: Packets,
+        end: NDArray[np.int64],
+        pieces: Iterable[tuple[int, Fault]],
+    ) -> tuple[list[Whole], list[Fault]]:
+        """The datagrams that are whole now, and what will never be one.
+
+        Args:
+            buffer: the octets of the frames.
+            packets: the frames, taken apart.
+            end: where each of them ends.
+            pieces: rows of the fragments, and what each is if nothing comes of it.
+        """
+        whole, lost = [], []
+        for row, fault in pieces:
+            piece = _read(buffer, packets, row, int(end[row]))
+            if piece is None:
+                lost.append(fault)
+                continue
+            assembly = self._assemblies.setdefault(piece.key, _Assembly())
+            assembly.faults.append(fault)
+            if len(self._assemblies) > DATAGRAMS:
+                lost += self._take(next(iter(self._assemblies))).faults
+            if not _add(assembly, piece):
+                lost += self._take(piece.key).faults
+            elif assembly.received == assembly.total:
+                done = _finish(self._take(piece.key), row)
+                lost += assembly.faults if done is None else []
+                whole += [] if done is None else [done]
+        return whole, lost
+
+    def give_up(self) -> list[Fault]:
+        """Nothing follows: what is left of all that is not whole."""
+        lost = [fault for assembly in self._assemblies.values() for fault in assembly.faults]
+        self._assemblies.clear()
+        return lost
+
+    def _take(self, key: tuple[object, ...]) -> _Assembly:
+        return self._assemblies.pop(key)
 
 
-def _add(assembly: _Assembly, piece: Piece, row: int) -> bool:
+def _add(assembly: _Assembly, piece: Piece) -> bool:
     """Add a piece; False if it contradicts what is there."""
     if piece == assembly.pieces.get(piece.offset):
-        assembly.rows.append(row)
         return True  # A duplicate.
     begin, end = piece.offset, piece.offset + len(piece.octets)
     if end > _DATAGRAM_OCTETS or not piece.octets:
@@ -102,7 +130,6 @@ def _add(assembly: _Assembly, piece: Piece, row: int) -> bool:
             return False
     assembly.pieces[begin] = piece
     assembly.received += len(piece.octets)
-    assembly.rows.append(row)
     return True
 
 
@@ -116,7 +143,7 @@ def _finish(assembly: _Assembly, row: int) -> Whole | None:
     if not _UDP_OCTETS <= length <= len(octets):
         return None
     payload = octets[_UDP_OCTETS:length]
-    return Whole(row, tuple(assembly.rows), source_port, destination_port, payload)
+    return Whole(row, source_port, destination_port, payload)
 
 
 def _read(buffer: NDArray[np.uint8], packets: Packets, row: int, end: int) -> Piece | None:

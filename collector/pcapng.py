@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from collector.fault import Fault
+from collector.frames import Frames, Stop
+from collector.recording import ETHERNET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _TSRESOL, _TSOFFSET = 9, 14
 _MICROSECONDS: Final = 6
 INTERFACES: Final = 65_536
 """Read of one file."""
+_BLOCK_OCTETS: Final = 64 << 20
+"""No block is longer."""
 
 
 class Interface(NamedTuple):
@@ -53,56 +56,72 @@ class Interface(NamedTuple):
         return (found.view(np.uint64) + np.uint64(shift)).view(np.int64)
 
 
-class Frames(NamedTuple):
-    """The frames of a file, in its order; every column has one value per frame."""
+class Pcapng:
+    """A file that is read piece by piece."""
 
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    original_lengths: NDArray[np.int64]
-    timestamps_ns: NDArray[np.int64]
-    linktypes: NDArray[np.int64]
-    fault: Fault | None
-
-
-class _Walk:
-    """A file while it is walked."""
-
-    def __init__(self, buffer: NDArray[np.uint8]) -> None:
+    def __init__(self) -> None:
         """Nothing is read yet."""
-        self.octets = buffer.data
-        self.size = len(buffer)
+        self.octets = memoryview(b"")
         self.order = "<"
         self.section = 0
         """Index of the first interface of this section."""
         self.interfaces: list[Interface] = []
-        self.frames: list[tuple[int, int, int, int, int]] = []
-        """Offset, length, original length, timestamp, interface."""
+        self.found: list[tuple[int, int, int, int, int]] = []
+        """Frames of this piece: offset, length, original length, timestamp, interface."""
 
-    def fault(self, at: int, needed: int, reason: str) -> Fault:
-        """Where it had to stop."""
-        return Fault(len(self.frames) + 1, at, needed, self.size - at, reason)
+    def begins(self, header: bytes) -> bool:
+        """Whether a file that begins like this is one: it has a section."""
+        self.octets = memoryview(header)
+        return len(header) >= 12 and self._byte_order(0) is not None
 
-    def blocks(self) -> Fault | None:
+    def frames(self, buffer: NDArray[np.uint8], begin: int) -> Frames:
+        """The frames in the octets from `begin` on, where a block begins."""
+        self.octets, self.found = buffer.data, []
+        stop = self._blocks(begin)
+        columns = np.array(self.found, np.uint64).reshape(-1, 5)
+        offsets, lengths, original, number = (
+            columns[:, column].astype(np.int64) for column in (0, 1, 2, 4)
+        )
+        stamps = columns[:, 3]
+        timestamps_ns = np.zeros(len(columns), np.int64)
+        linktypes = np.zeros(len(columns), np.int64)
+        for which in np.unique(number).tolist():
+            rows = number == which
+            interface = self.interfaces[which]
+            timestamps_ns[rows] = interface.nanoseconds(stamps[rows])
+            linktypes[rows] = interface.linktype
+        mixed = len(linktypes) > 0 and bool((linktypes != linktypes[0]).any())
+        return Frames(
+            offsets,
+            lengths,
+            np.maximum(original, lengths),
+            timestamps_ns,
+            int(linktypes[0]) if len(linktypes) else ETHERNET,
+            linktypes if mixed else None,
+            stop,
+        )
+
+    def _blocks(self, at: int) -> Stop:
         """Read block after block; return where that had to stop."""
-        at = 0
-        while at + 12 <= self.size:
+        size = len(self.octets)
+        while at + 12 <= size:
             kind, length = struct.unpack_from(self.order + "II", self.octets, at)
             if kind == SECTION:
                 order = self._byte_order(at)
                 if order is None:
-                    return self.fault(at, 12, "a section in no known byte order")
+                    return Stop(at, 12, "a section in no known byte order", hopeless=True)
                 self.order = order
                 self.section = len(self.interfaces)
                 (length,) = struct.unpack_from(order + "I", self.octets, at + 4)
-            if length < 12 or length % 4:
-                return self.fault(at, 12, "no pcapng block")
-            if at + length > self.size:
-                return self.fault(at, length, "file ends within a block")
+            if length < 12 or length % 4 or length > _BLOCK_OCTETS:
+                return Stop(at, 12, "no pcapng block", hopeless=True)
+            if at + length > size:
+                return Stop(at, length, "file ends within a block")
             reason = self._block(kind, at, length)
             if reason:
-                return self.fault(at, length, reason)
+                return Stop(at, length, reason, hopeless=True)
             at += length
-        return None if at == self.size else self.fault(at, 12, "file ends within a block")
+        return Stop(at) if at == size else Stop(at, 12, "file ends within a block")
 
     def _byte_order(self, at: int) -> str | None:
         """Of the section that begins here, as struct writes it."""
@@ -131,7 +150,7 @@ class _Walk:
             return "a packet of an interface that is not described"
         if captured > length - head - 4:
             return "frame longer than its block"
-        self.frames.append((at + head, captured, original, stamp, number))
+        self.found.append((at + head, captured, original, stamp, number))
         return ""
 
     def _packet(self, kind: int, at: int, length: int) -> tuple[int, int, int, int]:
@@ -163,22 +182,3 @@ class _Walk:
                 (offset_s,) = struct.unpack_from(self.order + "q", self.octets, option + 4)
             option += 4 + (size + 3 & ~3)
         return Interface(linktype, snaplen, resolution, offset_s)
-
-
-def frames(buffer: NDArray[np.uint8]) -> Frames:
-    """All frames in the octets of a pcapng file."""
-    walk = _Walk(buffer)
-    fault = walk.blocks()
-    columns = np.array(walk.frames, np.uint64).reshape(-1, 5)
-    offsets, lengths, original, number = (
-        columns[:, column].astype(np.int64) for column in (0, 1, 2, 4)
-    )
-    stamps = columns[:, 3]
-    timestamps_ns = np.zeros(len(columns), np.int64)
-    linktypes = np.zeros(len(columns), np.int64)
-    for which in np.unique(number).tolist():
-        rows = number == which
-        interface = walk.interfaces[which]
-        timestamps_ns[rows] = interface.nanoseconds(stamps[rows])
-        linktypes[rows] = interface.linktype
-    return Frames(offsets, lengths, np.maximum(original, lengths), timestamps_ns, linktypes, fault)

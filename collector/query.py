@@ -111,13 +111,11 @@ def _decoded(runs: list[Path], folder: Path, scratch: Path) -> list[Path]:
 
 def _decode(run: Path, name: str, store: Store) -> None:
     source, account = open_source(str(run)), Account()
-    times = source.capture.timestamps_ns
     for decoded in source.decoded(account):
         store.write(_named(tables(decoded, pl.DataFrame()), name))
-    if len(times):
-        streams = account.summary().streams
-        rows = exporter_rows(streams, int(times.min()), int(times.max()))
-        store.write(_named({"exporters": rows}, name))
+    streams = account.summary().streams
+    rows = exporter_rows(streams, account.first_ns, account.last_ns)
+    store.write(_named({"exporters": rows}, name))
 
 
 def _named(rows: Mapping[str, pl.DataFrame], name: str) -> dict[str, pl.DataFrame]:

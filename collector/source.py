@@ -6,27 +6,28 @@ habits they are read if nobody says it.
 
 from __future__ import annotations
 
+import os
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from collector import pcap
-from collector.decode import OPEN_VSWITCH, PORTS, STANDARD, Decoder
-from collector.files import STANDARD_INPUT
+from collector.decode import OPEN_VSWITCH, PORTS, STANDARD, Datagrams, Decoder
+from collector.files import STANDARD_INPUT, plain_stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from collector.account import Account
-    from collector.decode import Datagrams, Decoded, Habits
-    from collector.pcap import Capture
+    from collector.decode import Decoded, Habits
+    from collector.files import File
 
 EXPORTS: Final = "exports.pcap"
 """The file of a run folder that has what the switches exported."""
-BLOCK: Final = 2_048
-"""Datagrams decoded together: enough for columns to pay, few enough that memory stays flat."""
+BLOCK_OCTETS: Final = 2 << 20
+"""Of a capture, decoded together: enough for columns to pay, few enough that memory stays flat."""
 HABITS: Final[Mapping[str, Habits]] = {"openvswitch": OPEN_VSWITCH, "standard": STANDARD}
 """What an exporter's habits are called on the command line."""
 _BESIDE: Final = "witnesses.json"
@@ -41,43 +42,58 @@ class NoExportsError(ValueError):
 class Source:
     """A capture of exports, and how it is to be read."""
 
-    capture: Capture
+    file: File
     habits: Habits = STANDARD
     ports: Mapping[int, str] = field(default_factory=lambda: PORTS)
     """UDP port to `NETFLOW` or `SFLOW`."""
 
-    def datagrams(self) -> Iterator[Datagrams]:
-        """The datagrams, block by block; at least one block, so that faults of the file show."""
-        found = pcap.datagrams(self.capture)
-        for first in range(0, max(len(found), 1), BLOCK):
-            block = found.take(np.arange(first, min(first + BLOCK, len(found))))
-            yield replace(block, faults=()) if first else block
+    def datagrams(self, block_octets: int | None = None) -> Iterator[Datagrams]:
+        """The datagrams, block by block.
 
-    def decoded(self, account: Account) -> Iterator[Decoded]:
-        """The records, block by block; datagrams are numbered through, `account` counts along."""
+        Args:
+            block_octets: of the capture, in one block; None: `BLOCK_OCTETS`.
+
+        Raises:
+            OSError: the file cannot be read.
+            NotACaptureError: it is no capture.
+        """
+        return pcap.datagram_blocks(self.file, block_octets or BLOCK_OCTETS)
+
+    def decoded(self, account: Account, *, block_octets: int | None = None) -> Iterator[Decoded]:
+        """The records, block by block; datagrams are numbered through, `account` counts along.
+
+        Args:
+            account: counts what comes.
+            block_octets: see `datagrams`.
+
+        Raises:
+            OSError: the file cannot be read.
+            NotACaptureError: it is no capture.
+        """
         decoder = Decoder(self.habits, self.ports)
-        for datagrams, last in _with_last(self.datagrams()):
-            before = account.datagrams
-            decoded = decoder.decode(datagrams, last=last)
-            account.add(datagrams, decoded)
-            if before:
-                decoded = replace(
-                    decoded,
-                    batches=[
-                        replace(batch, datagram=batch.datagram + before)
-                        for batch in decoded.batches
-                    ],
-                )
-            yield decoded
+        for datagrams in self.datagrams(block_octets):
+            yield _counted(datagrams, decoder.decode(datagrams), account)
+        nothing = Datagrams.of([], 0)
+        yield _counted(nothing, decoder.decode(nothing, last=True), account)
+
+    @contextmanager
+    def kept(self) -> Iterator[Source]:
+        """The same, to be read more than once: what comes through a pipe is put into a file."""
+        if not isinstance(self.file, str | os.PathLike) or Path(self.file).is_file():
+            yield self
+            return
+        with tempfile.TemporaryFile() as file, plain_stream_of(self.file) as stream:
+            while piece := stream.read(BLOCK_OCTETS):
+                file.write(piece)
+            yield replace(self, file=file)
 
 
-def _with_last(blocks: Iterator[Datagrams]) -> Iterator[tuple[Datagrams, bool]]:
-    """Each block, and whether it is the last."""
-    here = next(blocks, None)
-    while here is not None:
-        following = next(blocks, None)
-        yield here, following is None
-        here = following
+def _counted(datagrams: Datagrams, decoded: Decoded, account: Account) -> Decoded:
+    """A block with the numbers that its datagrams have in all of the file."""
+    before = account.datagrams
+    account.add(datagrams, decoded)
+    numbered = [replace(batch, datagram=batch.datagram + before) for batch in decoded.batches]
+    return replace(decoded, batches=numbered)
 
 
 def open_source(
@@ -91,16 +107,14 @@ def open_source(
         ports: UDP port to protocol family.
 
     Raises:
-        OSError: it cannot be read.
-        NotACaptureError: it is no capture.
         NoExportsError: it is a folder without exports.
     """
     if place == STANDARD_INPUT:
-        return Source(pcap.read(place), habits or STANDARD, ports)
+        return Source(place, habits or STANDARD, ports)
     path = exports_of(Path(place))
     if habits is None:
         habits = OPEN_VSWITCH if path.with_name(_BESIDE).exists() else STANDARD
-    return Source(pcap.read(path), habits, ports)
+    return Source(path, habits, ports)
 
 
 def exports_of(place: Path) -> Path:

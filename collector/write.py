@@ -54,7 +54,7 @@ def _objects(table: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 class Csv:
-    """CSV with a header line; texts and times as in the JSON lines."""
+    """CSV with a header line; texts and times as in the JSON lines, spaces between numbers."""
 
     def __init__(self, columns: Mapping[str, Any], out: BinaryIO) -> None:
         """Write the header."""
@@ -63,7 +63,10 @@ class Csv:
 
     def write(self, table: pl.DataFrame) -> None:
         """Write rows."""
-        rows = with_texts(fitted(table, self._columns))
+        numbers = [name for name, kind in self._columns.items() if isinstance(kind, pl.List)]
+        rows = with_texts(fitted(table, self._columns)).with_columns(
+            pl.col(numbers).cast(pl.List(pl.String)).list.join(" ")
+        )
         self._out.write(rows.write_csv(include_header=False).encode())
 
 

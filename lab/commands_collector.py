@@ -110,15 +110,7 @@ def decode(
         source = open_source(file, **_reading(habits, ports))
         if form == "parquet" and sys.stdout.isatty():
             stop(Exit.WRONG_INPUT, "Parquet is not for terminals: add > records.parquet")
-        if form == "table":
-            click.echo(records.heading())
-        account = decoding.write(
-            source,
-            chosen,
-            form,
-            sys.stdout.buffer,
-            lambda table: click.echo("\n".join(records.lines(table))),
-        )
+        account = decoding.write(source, chosen, form, sys.stdout.buffer, records.Shown(click.echo))
         sys.stdout.flush()
         for line in records.summary(account.summary(), account.records_of, source.habits.name):
             click.echo(line, err=True)

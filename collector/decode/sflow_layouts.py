@@ -73,9 +73,12 @@ SAMPLED: Final = {
         ],
         {"sourceMacAddress": "macAddress", "destinationMacAddress": "macAddress"},
     ),
-    3: _layout(
-        *_u32s("ipTotalLength protocolIdentifier sourceIPv4Address destinationIPv4Address"),
-        *_u32s("sourceTransportPort destinationTransportPort tcpControlBits ipClassOfService"),
+    3: layout_of(
+        [
+            *_u32s("ipTotalLength protocolIdentifier sourceIPv4Address destinationIPv4Address"),
+            *_u32s("sourceTransportPort destinationTransportPort tcpControlBits ipClassOfService"),
+        ],
+        {"sourceIPv4Address": "ipv4Address", "destinationIPv4Address": "ipv4Address"},
     ),
     4: layout_of(
         [

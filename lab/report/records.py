@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from collector.records import OFFSET, WHERE_FROM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import polars as pl
 
@@ -36,15 +36,18 @@ _MEASURES: Final = (
 )
 
 
-def heading() -> str:
-    """The line above the records."""
-    return _line(_HEAD, "record")
+class Shown:
+    """Tables of records one after the other, with one heading above all."""
 
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        """Nothing is shown yet."""
+        self._echo = echo
+        self._above = [_line(_HEAD, "record")]
 
-def lines(table: pl.DataFrame) -> Iterator[str]:
-    """A line per record: where it is from, its flow, and its counts or else all it says."""
-    for row in table.iter_rows(named=True):
-        yield _record(row)
+    def __call__(self, table: pl.DataFrame) -> None:
+        """A line per record: where it is from, its flow, and its counts or else all it says."""
+        self._echo("\n".join([*self._above, *map(_record, table.iter_rows(named=True))]))
+        self._above = []
 
 
 def _record(row: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import shutil
 import struct
 import subprocess
@@ -236,3 +237,66 @@ def test_standard_input(monkeypatch, tmp_path):
     octets = (tmp_path / "x").read_bytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(octets)))
     assert payloads(pcap.datagrams(pcap.read("-"))) == [b"hello"]
+
+
+def in_parts(octets, size):
+    """Payloads, faults and the count of other frames of a capture that is read part by part."""
+    parts = list(pcap.datagram_blocks(octets, size))
+    faults = sorted(fault for part in parts for fault in part.faults)
+    return [one for part in parts for one in payloads(part)], faults, sum(p.others for p in parts)
+
+
+FOUR, SIX = (fragments(frame(PAYLOAD, six=six), six=six) for six in (False, True))
+IN_PIECES = pcap_of([FOUR[0], frame(b"x"), SIX[3], *FOUR[1:], SIX[0], b"odd", SIX[2], SIX[1]])
+LOST_PIECES = pcap_of([FOUR[0], SIX[0], frame(b"x"), *SIX[2:]])
+WHOLE = {
+    "pcapng": NG,
+    "pieces": IN_PIECES,
+    "lost pieces": LOST_PIECES,
+    "cut": IN_PIECES[:-7],
+    "cut pcapng": NG[:-7],
+    "gzip": gzip.compress(IN_PIECES[:900]) + gzip.compress(IN_PIECES[900:]),
+    "empty gzip member": gzip.compress(b"") + gzip.compress(NG) + b"rest",
+    "no frames": IN_PIECES[:24],
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+@pytest.mark.parametrize("name", WHOLE)
+def test_part_by_part_is_as_at_once(name, size):
+    octets = WHOLE[name]
+    whole = pcap.datagrams(pcap.read(octets))
+    expected = (payloads(whole), sorted(whole.faults), whole.others)
+    assert in_parts(octets, size) == expected
+
+
+def test_zstandard_part_by_part():
+    zstandard = pytest.importorskip("zstandard", reason="this environment is older than the lock")
+    packed = zstandard.compress(IN_PIECES[:900]) + zstandard.compress(IN_PIECES[900:])
+    assert in_parts(packed, 100) == in_parts(IN_PIECES, 100)
+    found, faults, _ = in_parts(packed[:-40], 100)
+    assert found == payloads(pcap.datagrams(pcap.read(packed[:-40])))
+    assert faults
+
+
+def test_a_broken_gzip_gives_what_is_in_front(tmp_path):
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(pcap_of([frame(bytes([n])) for n in range(200)]))[:-30])
+    found, faults, _ = in_parts(path, 300)
+    assert 0 < len(found) < 200
+    assert [fault.reason for fault in faults] == ["the gzip file ends too early"]
+
+
+def test_a_part_comes_before_the_file_ends():
+    reading, writing = (
+        os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+    )
+    octets = pcap_of([frame(b"one"), frame(b"two")])
+    with reading, writing:
+        writing.write(octets[:-10])
+        writing.flush()
+        parts = pcap.datagram_blocks(f"/dev/fd/{reading.fileno()}", 1 << 20)
+        assert payloads(next(parts)) == [b"one"]
+        writing.write(octets[-10:])
+        writing.close()
+        assert [one for part in parts for one in payloads(part)] == [b"two"]

@@ -211,11 +211,11 @@ def test_a_run_folder_is_read_with_the_habits_of_its_switch(tmp_path):
     assert "read Open vSwitch" in flowlab("decode", str(tmp_path)).stderr
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 50, 1000])
+@pytest.mark.parametrize("size", [60, 700, 5_000, 1 << 20])
 @pytest.mark.parametrize("name", ["openvswitch.pcap", "openvswitch-flow-sampling.pcap"])
 def test_blocks_make_no_difference(monkeypatch, size, name):
     whole = decode(pcap.datagrams(pcap.read(GOLDEN / name)), OPEN_VSWITCH)
-    monkeypatch.setattr(source, "BLOCK", size)
+    monkeypatch.setattr(source, "BLOCK_OCTETS", size)
     account = Account()
     blocks = list(source.open_source(str(GOLDEN / name), OPEN_VSWITCH).decoded(account))
     counted, expected = account.summary(), whole.summary

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from collector import pcap, source
+from collector import aggregate, pcap, source
 from collector.aggregate import of_source, ordered, question
 from collector.decode import OPEN_VSWITCH, decode
 from collector.flows import FLOWS, flows
@@ -43,9 +43,9 @@ def summed(by=None, where=None, *, bidirectional=False):
     return of_source(source.open_source(CAPTURE, OPEN_VSWITCH), wanted)[0].table()
 
 
-@pytest.mark.parametrize("size", [3, 40, 1000])
+@pytest.mark.parametrize("size", [900, 20_000, 1 << 20])
 def test_without_a_key_it_is_the_flow_table(monkeypatch, table, size):
-    monkeypatch.setattr(source, "BLOCK", size)
+    monkeypatch.setattr(aggregate, "BLOCK_OCTETS", size)
     found = summed()
     same = [name for name in FLOWS if name in found.columns]
     assert len(same) == len(FLOWS) - 5

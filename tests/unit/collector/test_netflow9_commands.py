@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from collector import pcap, source
+from collector import aggregate, pcap, source
 from collector.account import Account
 from collector.decode import NETFLOW, Datagrams, Decoder, Habits, decode
 from collector.decode.template_store import Templates
@@ -79,9 +79,10 @@ def test_sampling_is_applied_to_sums(tmp_path):
     assert row["sampling_rate"] == 100
 
 
-@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("size", [1, 200, 1 << 20])
 def test_data_waits_for_its_template_from_block_to_block(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(source, "BLOCK", size)
+    monkeypatch.setattr(source, "BLOCK_OCTETS", size)
+    monkeypatch.setattr(aggregate, "BLOCK_OCTETS", size)
     place = capture(tmp_path / "x.pcap", DATA, ANNOUNCED, packet((300, flow(9)), sequence=9))
     told = json_lines("decode", place)
     assert [(one["datagram"], one["packetDeltaCount"]) for one in told] == [(1, 5), (3, 9)]
@@ -91,9 +92,9 @@ def test_data_waits_for_its_template_from_block_to_block(tmp_path, monkeypatch, 
     assert json_lines("flows", place, "--by", "source")[0]["packets"] == 14
 
 
-@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("size", [1, 200, 1 << 20])
 def test_a_template_that_never_comes_is_told(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(source, "BLOCK", size)
+    monkeypatch.setattr(source, "BLOCK_OCTETS", size)
     place = capture(tmp_path / "x.pcap", ANNOUNCED, DATA, packet((301, flow())), DATA)
     summary = flowlab("decode", place).stderr
     assert (
