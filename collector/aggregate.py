@@ -349,7 +349,7 @@ def _oriented(table: pl.DataFrame) -> pl.DataFrame:
 def of_source(source: Source, asked: Question) -> tuple[Sums, Account]:
     """The sums over all of a source."""
     sums_so_far, account = Sums(asked), Account()
-    for decoded in source.decoded(account, block_octets=BLOCK_OCTETS):
+    for decoded in source.decoded(account, extended=False, block_octets=BLOCK_OCTETS):
         for columns in observed(decoded):
             sums_so_far.observe(columns)
     return sums_so_far, account

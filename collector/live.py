@@ -155,7 +155,7 @@ class Collector:
             self._close()
             raise
         self.names = [place.text for place in places]
-        self._decoder = Decoder(habits, families)
+        self._decoder = Decoder(habits, families, extended="extended" in views)
         _warm_up()
         self._thread = threading.Thread(target=self._take, name="receive", daemon=True)
 

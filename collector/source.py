@@ -59,18 +59,21 @@ class Source:
         """
         return pcap.datagram_blocks(self.file, block_octets or BLOCK_OCTETS)
 
-    def decoded(self, account: Account, *, block_octets: int | None = None) -> Iterator[Decoded]:
+    def decoded(
+        self, account: Account, *, extended: bool = True, block_octets: int | None = None
+    ) -> Iterator[Decoded]:
         """The records, block by block; datagrams are numbered through, `account` counts along.
 
         Args:
             account: counts what comes.
+            extended: see `Decoder`.
             block_octets: see `datagrams`.
 
         Raises:
             OSError: the file cannot be read.
             NotACaptureError: it is no capture.
         """
-        decoder = Decoder(self.habits, self.ports)
+        decoder = Decoder(self.habits, self.ports, extended=extended)
         for datagrams in self.datagrams(block_octets):
             yield _counted(datagrams, decoder.decode(datagrams), account)
         nothing = Datagrams.of([], 0)

@@ -284,7 +284,8 @@ class _Duration(click.ParamType[float]):
     "--store",
     "views",
     metavar="VIEW,…",
-    help="What of it to store: flows, records, samples, counters, exporters.  [default: all]",
+    help="What of it to store: flows, records, samples, counters, extended, exporters.  "
+    "[default: all]",
 )
 @click.option(
     "--rotate",

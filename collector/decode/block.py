@@ -32,6 +32,8 @@ class Block:
     before: int
     """Datagrams in earlier blocks."""
     faults: FaultLog
+    extended: bool = True
+    """Whether sFlow's extended data is read, or only counted."""
     unknown: Counter[str] = field(default_factory=Counter)
     """Well-formed, but of a kind that is not known."""
     reached: Counter[str] = field(default_factory=Counter)

@@ -124,6 +124,7 @@ class Decoder:
         *,
         most: Limits = DEFAULT,
         template_lifetime_s: float | None = None,
+        extended: bool = True,
     ) -> None:
         """Know no templates yet.
 
@@ -133,10 +134,13 @@ class Decoder:
             most: what may be kept.
             template_lifetime_s: a template that was not announced again for so long before a block
             is forgotten (RFC 7011 section 8.4); None: never.
+            extended: whether what sFlow says of samples besides the packet is read (batches of kind
+            "extended"); who only wants flows saves that.
         """
         self.habits = habits
         self.ports = ports
         self.template_lifetime_s = template_lifetime_s
+        self.extended = extended
         self.templates = Templates(most)
         self.waiting = Waiting(most)
         self.learned = Learned(most)
@@ -163,6 +167,7 @@ class Decoder:
             learned=self.learned,
             faults=faults,
             before=self._before,
+            extended=self.extended,
         )
         self._expire(datagrams)
         sorted_out = self._sort(block)

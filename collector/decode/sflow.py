@@ -158,6 +158,7 @@ class _Decoder:
         self.datagrams = block.datagrams
         self.faults = block.faults
         self.unknown = block.unknown
+        self.extended = block.extended
         self.agents = agents
 
     def decode(self) -> list[Batch]:
@@ -244,7 +245,7 @@ class _Decoder:
             segments = items.at[owner][:, None]
             columns = Columns(sample.layout, self.octets, segments, computed)
             batches.append(self._batch("flow sample", number, columns, items.take(owner)))
-        return batches + self._extended(items, records)
+        return batches + (self._extended(items, records) if self.extended else [])
 
     def _packets(self, items: _Items, records: _Items) -> list[_Described]:
         """What the records of flow samples say of the packets: of which samples, in columns.

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from collector.decode import Datagrams, decode
+from collector.decode import Datagrams, Decoder, decode
 from collector.decode.address import ip_texts
 from collector.flows import flows
 from tests.unit.collector.oracle import Oracle
@@ -195,6 +195,15 @@ def test_extended_data():
     assert found[1006].columns["mplsOutLabelStack"][1] == [0x2000, 0x3000]
     assert ip_texts(found[1007].columns["postNATSourceAddress"]) == ["10.0.0.9"] * 2
     assert found[1029].columns["egressLayer2SegmentId"].tolist() == [42, 42]
+
+
+def test_who_wants_flows_only_is_spared_the_extended_data():
+    sample = flow_sample(raw_header(FRAMES["tcp"]), item(1003, EXTENDED[1003]), item(5, b"1234"))
+    sent = Datagrams.of([datagram(sample)], 6343)
+    (only,) = (decoded := Decoder(extended=False).decode(sent)).batches
+    assert only.kind == "flow sample"
+    assert decoded.summary.unknown == {"sFlow flow record 0/5": 1}
+    assert flows(decoded).equals(flows(decode(sent)))
 
 
 def test_counters_of_lag_and_port_names():
