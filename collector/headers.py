@@ -1,8 +1,8 @@
-"""The headers of export datagrams as layouts, for those who read them outside the decoders.
+"""The headers of export datagrams as layouts, for all who do more with them than decode.
 
-`collector.explain` shows them. Sources: Cisco, NetFlow Export Datagram Format, table B-3; RFC 3954
-sections 5.1 and 5.2; RFC 7011 sections 3.1 and 3.3.2; sFlow Version 5 section 5. The names are
-those of the texts.
+`collector.encode` writes them, `collector.explain` shows them. Sources: Cisco, NetFlow Export
+Datagram Format, table B-3; RFC 3954 sections 5.1 and 5.2; RFC 7011 sections 3.1 and 3.3.2; sFlow
+Version 5 section 5. The names are those of the texts.
 """
 
 from __future__ import annotations

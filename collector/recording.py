@@ -65,7 +65,7 @@ class Writer:
         header = _RECORD_HEADER.pack(seconds, fraction, size, original_length or size)
         self._file.write(header + frame)
 
-    def write_records(self, records: bytes) -> None:
+    def write_records(self, records: bytes | memoryview) -> None:
         """Append whole records, headers included, already in the file's form."""
         self._file.write(records)
 

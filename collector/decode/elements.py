@@ -24,6 +24,7 @@ _CERT_REVERSE_BIT: Final = 0x4000
 """CERT's elements likewise: YAF sets this bit in the id."""
 NETFLOW9_NTOP: Final = 57_472
 """NetFlow v9 has no enterprises: ntop adds this to its ids (nProbe's manual)."""
+_NTOP_ELEMENTS: Final = 1_024
 
 
 class Element(NamedTuple):
@@ -114,6 +115,31 @@ def _reversed(forward: Element) -> Element:
     return forward._replace(name=f"reverse{name}")
 
 
+@cache
+def _numbers() -> Mapping[str, tuple[int, int]]:
+    """Name to (private enterprise number, element id); a name that two have is the first one's."""
+    numbers: dict[str, tuple[int, int]] = {}
+    for (enterprise, number), known in elements().items():
+        numbers.setdefault(known.name, (enterprise, number))
+        if enterprise == IANA:
+            numbers.setdefault(_reversed(known).name, (REVERSE, number))
+        elif enterprise == CERT:
+            numbers.setdefault(_reversed(known).name, (CERT, number | _CERT_REVERSE_BIT))
+    return numbers
+
+
+def number_of(name: str) -> tuple[int, int]:
+    """(private enterprise number, element id) of a name, or of "PEN/ID": `element` the other way.
+
+    Raises:
+        KeyError: there is no such element.
+    """
+    enterprise, slash, number = name.partition("/")
+    if slash and enterprise.isdecimal() and number.isdecimal():
+        return int(enterprise), int(number)
+    return _numbers()[name]
+
+
 _SCOPES: Final = {
     1: Element("scopeSystem", "octetArray"),
     4: Element("scopeCache", "octetArray"),
@@ -124,7 +150,7 @@ _SCOPE_ELEMENTS: Final = {2: 10, 3: 141, 5: 145}
 
 def netflow9_element(number: int, width: int) -> Element:
     """The element of a NetFlow v9 field type (RFC 3954 section 8): IANA's number, or ntop's."""
-    if NETFLOW9_NTOP <= number < NETFLOW9_NTOP + 1024:
+    if NETFLOW9_NTOP <= number < NETFLOW9_NTOP + _NTOP_ELEMENTS:
         return element(NTOP, number - NETFLOW9_NTOP, width)
     return element(IANA, number, width)
 
@@ -134,3 +160,33 @@ def netflow9_scope(number: int, width: int) -> Element:
     if number in _SCOPE_ELEMENTS:
         return element(IANA, _SCOPE_ELEMENTS[number], width)
     return _SCOPES.get(number, Element(f"scope{number}", "octetArray"))
+
+
+def netflow9_number(name: str, *, scope: bool) -> int:
+    """The field type, or scope field type, of a name: the other way.
+
+    Raises:
+        KeyError: NetFlow v9 has none.
+    """
+    if scope:
+        return _scope_number(name)
+    enterprise, number = number_of(name)
+    if enterprise == NTOP and number < _NTOP_ELEMENTS:
+        return number + NETFLOW9_NTOP
+    if enterprise != IANA:
+        raise KeyError(name)
+    return number
+
+
+def _scope_number(name: str) -> int:
+    """The scope field type of a name."""
+    if name.startswith("scope") and name[5:].isdecimal():
+        return int(name[5:])
+    for number, scope in _SCOPES.items():
+        if scope.name == name:
+            return number
+    enterprise, wanted = number_of(name)
+    for number, of_element in _SCOPE_ELEMENTS.items():
+        if (enterprise, wanted) == (IANA, of_element):
+            return number
+    raise KeyError(name)

@@ -32,7 +32,7 @@ Derivation = Callable[[Mapping[str, "NDArray[Any]"]], "NDArray[Any]"]
 
 VARIABLE: Final = 65_535
 """Width of a field of variable length, as templates write it."""
-_LONG: Final = 255
+LONG: Final = 255
 """First octet of a variable-length value: the length is in the next two."""
 
 
@@ -114,7 +114,7 @@ class Layout:
         return places
 
     @cached_property
-    def _segment_dtypes(self) -> list[np.dtype[np.void]]:
+    def segment_dtypes(self) -> list[np.dtype[np.void]]:
         """Per segment: the fixed fields that can be read as one item each, named as in `places`."""
         dtypes = []
         for segment, width in enumerate(self.widths):
@@ -203,7 +203,7 @@ def _variable_value(
     """
     last = len(octets) - 1
     length = np.where(at < end, octets.u8(np.minimum(at, last)), 0).astype(np.int64)
-    long = length == _LONG
+    long = length == LONG
     if long.any():
         there = at[long] + 3 <= end[long]
         at_length = np.minimum(at[long] + 1, max(last - 1, 0))
@@ -299,7 +299,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
             return self._values(place)
         segment = self._gathered.get(place.segment)
         if segment is None:
-            dtype = self.layout._segment_dtypes[place.segment]  # noqa: SLF001 - one machine in two parts
+            dtype = self.layout.segment_dtypes[place.segment]
             segment = self._octets.records(self._segments[:, place.segment], dtype)
             self._gathered[place.segment] = segment
         return _convert(place.field, segment[name])

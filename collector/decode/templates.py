@@ -30,7 +30,7 @@ FIRST_DATA_SET: Final = 256
 """Smallest id of a template, so of a set of data records."""
 TEMPLATE_SETS: Final = {IPFIX: (2, 3), NETFLOW9: (0, 1)}
 """Version to the ids of template sets and options template sets."""
-_ENTERPRISE_BIT: Final = 0x8000
+ENTERPRISE_BIT: Final = 0x8000
 _CACHED_OCTETS: Final = 9_216
 _TWO = struct.Struct("!HH")
 _THREE = struct.Struct("!HHH")
@@ -197,9 +197,9 @@ def compile_layout(specifiers: bytes, scopes: int, version: int = IPFIX) -> Layo
             named = netflow9_scope if len(fields) < scopes else netflow9_element
             fields.append(Field(*named(number, width)[:2], width))
             continue
-        if number & _ENTERPRISE_BIT:
+        if number & ENTERPRISE_BIT:
             (enterprise,) = _FOUR.unpack_from(specifiers, at)
-            number &= ~_ENTERPRISE_BIT
+            number &= ~ENTERPRISE_BIT
             at += 4
         fields.append(Field(*element(enterprise, number, width)[:2], width))
     return Layout(tuple(fields), scopes)

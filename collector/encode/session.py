@@ -1,0 +1,94 @@
+"""What an exporter remembers from one datagram to the next, and what it hands over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from collector.decode.address import halves
+from collector.decode.datagrams import Datagrams
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from collector.encode.pieces import Rendered
+
+WRAP: Final = 1 << 32
+"""Sequence numbers, uptimes and seconds have 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One sequence of NetFlow or IPFIX datagrams."""
+
+    sequence: int = 0
+    """Of the next datagram; what it counts is the format's matter."""
+    domain: int = 0
+    """IPFIX: Observation Domain ID; NetFlow v9: source id; NetFlow v5: engine_type << 8 |
+    engine_id."""
+    boot_ms: int = 0
+    """When the uptime was 0, in milliseconds since 1970."""
+
+
+class Sent(NamedTuple):
+    """Datagrams, in order."""
+
+    buffer: NDArray[np.uint8]
+    offset: NDArray[np.int64]
+    """Index of each datagram's first octet in the buffer."""
+    length: NDArray[np.int64]
+    records: NDArray[np.int64]
+    """Data records, or samples, in each."""
+    export_time_ns: NDArray[np.int64]
+    """When each was sent, since 1970."""
+
+    def datagrams(
+        self,
+        destination_port: int,
+        *,
+        exporter: str = "192.0.2.1",
+        source_port: int = 40_000,
+        destination: str = "192.0.2.2",
+    ) -> Datagrams:
+        """The same with addresses: as a collector gets them."""
+        count = len(self.offset)
+        return Datagrams(
+            buffer=self.buffer,
+            offset=self.offset,
+            length=self.length,
+            missing=np.zeros(count, np.int64),
+            timestamp_ns=self.export_time_ns,
+            source=np.full((count, 2), halves(exporter), np.uint64),
+            source_port=np.full(count, source_port, np.uint16),
+            destination=np.full((count, 2), halves(destination), np.uint64),
+            destination_port=np.full(count, destination_port, np.uint16),
+        )
+
+
+def sent(rendered: Rendered, records: NDArray[np.int64], export_time_ns: NDArray[np.int64]) -> Sent:
+    """Datagrams with what is known of them."""
+    return Sent(*rendered, records, export_time_ns)
+
+
+def of_items(export_time_ns: NDArray[np.int64] | int, last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When datagrams leave: with their last items.
+
+    Args:
+        export_time_ns: of every item, or of all.
+        last: the last item of each datagram.
+    """
+    times = np.asarray(export_time_ns, np.int64)
+    return times[last] if times.ndim else np.full(len(last), times, np.int64)
+
+
+def running(start: int, units: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Sequence numbers of datagrams, and the one after them.
+
+    Args:
+        start: of the first.
+        units: how much each of them counts.
+    """
+    after = start + np.cumsum(units)
+    return (after - units) % WRAP, int(after[-1]) % WRAP if len(units) else start
