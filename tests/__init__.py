@@ -1,0 +1,1 @@
+"""The tests; a package of this name comes with a library too, and is not meant."""
