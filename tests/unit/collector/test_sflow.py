@@ -286,3 +286,10 @@ def test_faults_are_placed(octets, reason, offset):
     assert [(fault.reason, fault.offset) for fault in decoded.summary.undecodable] == [
         (reason, offset)
     ]
+
+
+def test_an_item_that_is_missing_behind_one_cut_within_its_filling_is_at_the_end():
+    sample = item(1, struct.pack("!8I", *[0] * 7, 2) + item(5, b"12345"))
+    for octets in (datagram(sample), datagram(item(77, b"12345"), count=2)):
+        (fault,) = decode(Datagrams.of([octets], 6343)).summary.undecodable
+        assert (fault.offset, fault.needed, fault.available) == (len(octets), 8, 0)
