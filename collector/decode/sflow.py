@@ -204,7 +204,7 @@ class _Decoder:
             owner, at, count, length = owner[~bad], at[~bad], count[~bad], length[~bad]
             form = self.octets.u32(at).astype(np.int64)
             found.append(_Items(owner, form, at + _ITEM_HEAD_OCTETS, at + length))
-            # XDR fills up to four octets (RFC 4506 section 3); of the last item they may be missing.
+            # XDR fills up to four octets (RFC 4506 section 3); behind the last item they may lack.
             at, count = np.minimum(at + (length + 3 & ~3), end[owner]), count - 1
         items = _Items(*(np.concatenate(column) for column in zip(*found, strict=True)))
         return items.take(np.argsort(items.owner, kind="stable"))

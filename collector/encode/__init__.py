@@ -19,7 +19,7 @@ from collector.encode.division import Division
 from collector.encode.errors import NotEncodableError
 from collector.encode.frames import pcap_records
 from collector.encode.session import Sent, Session
-from collector.encode.sets import all_withdrawn, announced, data, withdrawn
+from collector.encode.sets import all_withdrawn, announced, data, repeating, withdrawn
 from collector.encode.templates import Template, template
 from collector.encode.times import time_columns
 
@@ -36,6 +36,7 @@ __all__ = [
     "netflow5",
     "netflow9",
     "pcap_records",
+    "repeating",
     "sflow",
     "template",
     "time_columns",

@@ -1,4 +1,4 @@
-"""The Internet checksum (RFC 1071) of many pieces of one buffer."""
+"""The Internet checksum (RFC 1071) of many pieces."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collector.encode.pieces import Padded, render, up_to
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from collector.encode.pieces import Pieces
 
-def word_sums(
-    buffer: NDArray[np.uint8], offset: NDArray[np.int64], length: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The sum of the 16-bit words of each piece; an odd last octet is the upper half of a word."""
-    total = np.zeros(len(offset), np.int64)
-    for parity in (0, 1):
-        rows = np.flatnonzero(offset & 1 == parity)
-        if not len(rows):
-            continue
-        words = buffer[parity : parity + (len(buffer) - parity) // 2 * 2].view(">u2")
-        sums = np.append(0, np.cumsum(words, dtype=np.int64))
-        first = offset[rows] >> 1
-        total[rows] = sums[first + (length[rows] >> 1)] - sums[first]
-    odd = np.flatnonzero(length & 1)
-    total[odd] += buffer[offset[odd] + length[odd] - 1].astype(np.int64) << 8
-    return total
+
+def word_sums(pieces: Pieces) -> NDArray[np.int64]:
+    """The sum of the 16-bit words of each piece, modulo 65535; an odd last octet is the upper half.
+
+    It is the same sum, byte-swapped, if the words are read in the other byte order, and if 32 bits
+    are added at a time (RFC 1071 section 2).
+    """
+    if not len(pieces.length):
+        return pieces.length
+    filled = render(Padded(pieces, up_to(np.maximum(pieces.length, 1), 4)))
+    words = filled.buffer.view("<u4")
+    total = np.add.reduceat(words, filled.offset >> 2, dtype=np.int64) % 0xFFFF
+    return total * 0x100 % 0xFFFF
 
 
 def checksums(total: NDArray[np.int64]) -> NDArray[np.int64]:

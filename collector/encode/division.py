@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -54,15 +55,17 @@ def divide(
     if int(first_octets.max()) > UDP_OCTETS:
         message = f"an item of {int(first_octets.max())} octets: a datagram has {UDP_OCTETS}"
         raise NotEncodableError(message)
-    end = np.cumsum(octets)
     fresh = np.zeros(len(octets), np.bool_) if fresh is None else fresh.copy()
     fresh[0] = True
     starts = _by_count(division.most_records, counted, fresh)
+    end = np.cumsum(octets)
     last = np.append(starts[1:], len(octets)) - 1
     long = end[last] - end[starts] + first_octets[starts] > division.most_octets
-    if not (long & (last > starts)).any():
+    long &= last > starts
+    if not long.any():
         return starts
-    return _by_octets(division, end, first_octets, counted, fresh)
+    filling = _Filling(division, end, first_octets, counted, np.flatnonzero(fresh))
+    return filling.divide(starts, np.flatnonzero(long))
 
 
 def _by_count(
@@ -74,30 +77,66 @@ def _by_count(
     before: NDArray[np.int64] = np.cumsum(counted) - counted
     run = np.cumsum(fresh) - 1
     number = (before - before[fresh][run]) // most
-    # A datagram is full behind its last record: announcements there belong to the next one.
     begins = fresh.copy()
+    # A datagram is full behind its last record: what is announced there belongs to the next one.
     begins[1:] |= number[1:] != number[:-1]
     return np.flatnonzero(begins)
 
 
-def _by_octets(
-    division: Division,
-    end: NDArray[np.int64],
-    first_octets: NDArray[np.int64],
-    counted: NDArray[np.bool_],
-    fresh: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """The same if octets are counted too: each datagram is filled, then the next."""
-    records = np.cumsum(counted)
-    most_records = division.most_records or len(end)
-    fences = np.append(np.flatnonzero(fresh)[1:], len(end)).tolist()
-    starts, at = [], 0
-    for fence in fences:
-        while at < fence:
-            starts.append(at)
-            room = division.most_octets - int(first_octets[at]) + int(end[at])
-            before = int(records[at]) - int(counted[at])
-            by_octets = int(np.searchsorted(end, room, side="right"))
-            by_records = int(np.searchsorted(records, before + most_records, side="left")) + 1
-            at = max(at + 1, min(fence, by_octets, by_records))
-    return np.array(starts, np.int64)
+class _Filling:
+    """Datagrams that are filled one after the other, because octets are counted too."""
+
+    def __init__(
+        self,
+        division: Division,
+        end: NDArray[np.int64],
+        first_octets: NDArray[np.int64],
+        counted: NDArray[np.bool_],
+        fences: NDArray[np.int64],
+    ) -> None:
+        """Of all items: where each ends, and where datagrams begin in any case (`fences`)."""
+        self.division = division
+        # One by one, lists answer faster.
+        self.end: list[int] = end.tolist()
+        self.first_octets: list[int] = first_octets.tolist()
+        self.records: list[int] = np.cumsum(counted).tolist()
+        self.counted: list[bool] = counted.tolist()
+        self.fences: list[int] = [*fences.tolist()[1:], len(end)]
+        self.most_records = division.most_records or len(end)
+
+    def divide(self, starts: NDArray[np.int64], long: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first item of every datagram.
+
+        Args:
+            starts: the same if only records are counted; from each of them on the division depends
+            on nothing before.
+            long: which of these datagrams are too long.
+        """
+        by_count: list[int] = starts.tolist()
+        found: list[int] = []
+        done = 0
+        for index in long.tolist():
+            if index < done:
+                continue
+            found += by_count[done:index]
+            done, at = index, by_count[index]
+            while at < len(self.end):
+                found.append(at)
+                at = self._next(at)
+                done = bisect_left(by_count, at, done)
+                if by_count[done : done + 1] == [at]:
+                    break
+        return np.array(found + by_count[done:], np.int64)
+
+    def _next(self, at: int) -> int:
+        """The first item that is not in the datagram that begins with `at`."""
+        room = self.division.most_octets - self.first_octets[at] + self.end[at]
+        before = self.records[at] - self.counted[at]
+        return max(
+            at + 1,
+            min(
+                self.fences[bisect_right(self.fences, at)],
+                bisect_right(self.end, room),
+                bisect_left(self.records, before + self.most_records) + 1,
+            ),
+        )

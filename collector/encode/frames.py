@@ -55,7 +55,8 @@ def _frames(datagrams: Datagrams, *, four: bool) -> Pieces:
     }
     # The pseudo-header: addresses, protocol, length (RFC 768, RFC 8200 section 8.1). An address
     # that is mapped has a word of ones too many, which changes nothing.
-    total = word_sums(datagrams.buffer, datagrams.offset, datagrams.length)
+    payload = Slices(datagrams.buffer, datagrams.offset, datagrams.length)
+    total = word_sums(payload)
     total += udp["sourceTransportPort"].astype(np.int64) + udp["destinationTransportPort"]
     total += 2 * udp_octets + UDP
     for address in ends:
@@ -74,7 +75,7 @@ def _frames(datagrams: Datagrams, *, four: bool) -> Pieces:
             pack(headers.ETHERNET, ethernet, len(udp_octets)),
             ip,
             pack(headers.UDP, udp),
-            Slices(datagrams.buffer, datagrams.offset, datagrams.length),
+            payload,
         ]
     )
 
@@ -95,7 +96,7 @@ def _ipv4(
         "sourceIPv4Address": source[:, 1] & np.uint64(0xFFFF_FFFF),
         "destinationIPv4Address": destination[:, 1] & np.uint64(0xFFFF_FFFF),
     }
-    fields["headerChecksum"] = checksums(word_sums(*render(pack(headers.IPV4, fields))))
+    fields["headerChecksum"] = checksums(word_sums(pack(headers.IPV4, fields)))
     return pack(headers.IPV4, fields)
 
 

@@ -97,7 +97,7 @@ def _ipv4(some: Mapping[str, NDArray[Any]]) -> Pieces:
         "sourceIPv4Address": some["sourceIPAddress"][:, 1] & np.uint64(0xFFFF_FFFF),
         "destinationIPv4Address": some["destinationIPAddress"][:, 1] & np.uint64(0xFFFF_FFFF),
     }
-    fields["headerChecksum"] = checksums(word_sums(*render(pack(headers.IPV4, fields))))
+    fields["headerChecksum"] = checksums(word_sums(pack(headers.IPV4, fields)))
     return pack(headers.IPV4, fields)
 
 

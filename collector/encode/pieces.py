@@ -184,6 +184,12 @@ def slices(values: Sequence[bytes]) -> Slices:
     return Slices(np.frombuffer(b"".join(values), np.uint8), np.cumsum(length) - length, length)
 
 
+def tiled(pieces: Pieces, times: int) -> Slices:
+    """All items so many times over."""
+    buffer, offset, length = render(pieces)
+    return Slices(buffer, np.tile(offset, times), np.tile(length, times))
+
+
 def up_to(length: NDArray[np.int64], multiple: int) -> NDArray[np.int64]:
     """The next multiples of a number of octets."""
     return -(-length // multiple) * multiple

@@ -173,7 +173,7 @@ def _octets(name: str, column: NDArray[Any], width: int) -> NDArray[np.uint8]:
 def _bytes(name: str, column: NDArray[Any]) -> list[bytes]:
     """A column of Python bytes as a list."""
     values: list[Any] = column.tolist()
-    if column.dtype != object or not all(isinstance(value, bytes) for value in values):
+    if column.dtype != object or not set(map(type, values)) <= {bytes}:
         message = f"{name} is octets, and its column is not of bytes"
         raise NotEncodableError(message)
     return values

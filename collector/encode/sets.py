@@ -14,7 +14,7 @@ import numpy as np
 from collector import headers
 from collector.decode.templates import FIRST_DATA_SET, IPFIX, TEMPLATE_SETS
 from collector.encode.division import divide
-from collector.encode.pieces import Grouped, Joined, Merged, Padded, slices, up_to
+from collector.encode.pieces import Grouped, Joined, Merged, Padded, slices, tiled, up_to
 from collector.encode.records import pack
 from collector.encode.templates import record, withdrawal
 
@@ -80,6 +80,44 @@ def withdrawn(templates: Iterable[int], *, options: bool = False) -> Items:
 def all_withdrawn(*, options: bool = False) -> Items:
     """The template record that withdraws all templates, or all options templates."""
     return withdrawn([TEMPLATE_SETS[IPFIX][options]], options=options)
+
+
+class Stream(NamedTuple):
+    """Items in the order in which they are sent."""
+
+    parts: Sequence[Items]
+    order: NDArray[np.integer]
+    """Item n is the next one of part `order[n]`."""
+    export_time_ns: NDArray[np.int64]
+    """When each is sent, since 1970."""
+
+
+def repeating(
+    repeated: Sequence[Items],
+    parts: Sequence[Items],
+    export_time_ns: NDArray[np.int64] | int,
+    where: NDArray[np.int64],
+    order: NDArray[np.integer] | None = None,
+) -> Stream:
+    """Send some items again and again, as exporters over UDP do (RFC 7011 section 8.1).
+
+    Args:
+        repeated: templates, and options data.
+        parts: what is sent besides.
+        export_time_ns: of every item of `parts`, or of all, since 1970.
+        where: in front of which of these items the repeated ones are sent, ascending.
+        order: of these items, as for messages.
+    """
+    order = _one_by_one(parts) if order is None else order
+    times = np.broadcast_to(np.asarray(export_time_ns, np.int64), order.shape)
+    once = _one_by_one(repeated)
+    at = np.repeat(where, len(once))
+    again = [one._replace(pieces=tiled(one.pieces, len(where))) for one in repeated]
+    return Stream(
+        parts=[*again, *parts],
+        order=np.insert(order + len(repeated), at, np.tile(once, len(where))),
+        export_time_ns=np.insert(times, at, times[at]),
+    )
 
 
 class Body(NamedTuple):

@@ -33,6 +33,7 @@ from collector.encode import (
     netflow5,
     netflow9,
     pcap_records,
+    repeating,
     sflow,
     template,
     time_columns,
@@ -41,11 +42,12 @@ from collector.encode.packet import frame_octets, sampled
 from collector.recording import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from collector.encode import Sent
+    from collector.encode.sets import Items, Stream
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "openvswitch.pcap"
 TUPLES: Final = 100_000
@@ -221,23 +223,30 @@ _IPFIX_FLOW: Final = template(
 
 def _netflow9(columns: dict[str, NDArray[Any]], exporter: Exporter) -> tuple[Sent, Exporter]:
     table = {**columns, **_OTHERS, **_times(_NETFLOW9_FLOW, columns)}
-    parts = [*announced([_NETFLOW9_FLOW]), data(_NETFLOW9_FLOW, table)]
-    times = _with_announcements(1, columns["export_ns"])
-    sent, session = netflow9.packets(parts, exporter.session, times, division=Division(25))
+    parts, order, times = _announcing([_NETFLOW9_FLOW], [data(_NETFLOW9_FLOW, table)], columns)
+    sent, session = netflow9.packets(
+        parts, exporter.session, times, order=order, division=Division(25)
+    )
     return sent, exporter._replace(session=session)
 
 
 def _ipfix(columns: dict[str, NDArray[Any]], exporter: Exporter) -> tuple[Sent, Exporter]:
     table = {**columns, **_OTHERS, **_times(_IPFIX_FLOW, columns)}
-    parts = [*announced([_IPFIX_FLOW]), data(_IPFIX_FLOW, table)]
-    times = _with_announcements(1, columns["export_ns"])
-    sent, session = ipfix.messages(parts, exporter.session, times, division=Division(20, 1_500))
+    parts, order, times = _announcing([_IPFIX_FLOW], [data(_IPFIX_FLOW, table)], columns)
+    sent, session = ipfix.messages(
+        parts, exporter.session, times, order=order, division=Division(20, 1_500)
+    )
     return sent, exporter._replace(session=session)
 
 
-def _with_announcements(count: int, export_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """When items are sent: so many announcements in front of the records."""
-    return np.concatenate([np.full(count, export_ns[0]), export_ns])
+def _announcing(
+    templates: Sequence[Template],
+    parts: Sequence[Items],
+    columns: dict[str, NDArray[Any]],
+    order: NDArray[np.int64] | None = None,
+) -> Stream:
+    """Templates in front of a block."""
+    return repeating(announced(templates), parts, columns["export_ns"], np.zeros(1, int), order)
 
 
 @cache
@@ -261,25 +270,26 @@ def _golden() -> tuple[tuple[Template, ...], dict[int, tuple[Template, dict[str,
 
 def _open_vswitch(columns: dict[str, NDArray[Any]], exporter: Exporter) -> tuple[Sent, Exporter]:
     templates, samples = _golden()
-    # Every 600 s: in these corpora, once.
-    parts = announced(templates) if columns["export_ns"][0] == BEGIN_NS else []
-    announcements = np.repeat(np.arange(len(parts)), [len(part.pieces.length) for part in parts])
     frames = columns["octetDeltaCount"] + _ETHERNET_OCTETS * columns["packetDeltaCount"]
-    names = _PORTS[columns["sourceIPv4Address"] % len(_PORTS)]
-    of_protocol = {TCP: len(parts), UDP: len(parts) + 1}
-    order = np.where(columns["protocolIdentifier"] == TCP, of_protocol[TCP], of_protocol[UDP])
-    for protocol in of_protocol:
-        of, values = samples[protocol]
+    varying = {
+        **columns,
+        "layer2OctetDeltaCount": frames,
+        "interfaceName": _PORTS[columns["sourceIPv4Address"] % len(_PORTS)],
+        # Open vSwitch counts all that it sends in these. nfdump takes them for the flow's.
+        "packetTotalCount": columns["packetDeltaCount"],
+        "octetTotalCount": columns["octetDeltaCount"],
+    }
+    parts = []
+    for protocol, (of, values) in samples.items():
         rows = np.flatnonzero(columns["protocolIdentifier"] == protocol)
-        varying = {**columns, "layer2OctetDeltaCount": frames, "interfaceName": names}
         some = {name: column[rows] for name, column in varying.items()}
         parts.append(data(of, {**values, **some, **_times(of, some)}, len(rows)))
+    order = np.where(columns["protocolIdentifier"] == next(iter(samples)), 0, 1)
+    # Open vSwitch announces every 600 s: in these corpora, once.
+    templates = templates if columns["export_ns"][0] == BEGIN_NS else ()
+    parts, order, times = _announcing(templates, parts, columns, order)
     sent, session = ipfix.messages(
-        parts,
-        exporter.session,
-        _with_announcements(len(announcements), columns["export_ns"]),
-        order=np.concatenate([announcements, order]),
-        division=Division(1),
+        parts, exporter.session, times, order=order, division=Division(1)
     )
     return sent, exporter._replace(session=session)
 

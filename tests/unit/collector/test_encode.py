@@ -35,6 +35,7 @@ from collector.encode import (
     netflow5,
     netflow9,
     pcap_records,
+    repeating,
     template,
     time_columns,
     withdrawn,
@@ -317,6 +318,31 @@ def test_withdrawals(withdrawal):
     decoded = decode(ipfix.messages(parts, Session(7), NOW_NS)[0].datagrams(4739))
     assert decoded.batches[0].columns["octetDeltaCount"].tolist() == [1]
     assert decoded.summary.undecodable_by_reason == {"no template 300 in observation domain 0": 1}
+
+
+@pytest.mark.parametrize("version", [IPFIX, NETFLOW9])
+def test_templates_and_options_are_sent_again_and_again(version):
+    of = template(300, ["octetDeltaCount"], version=version)
+    names = [("ingressInterface", 4), ("interfaceName", 4)]
+    ports = template(301, names, scopes=1, version=version)
+    named = data(ports, {"ingressInterface": np.arange(2), "interfaceName": b"eth0"})
+    times = NOW_NS + np.arange(10) * SECOND_NS
+    stream = repeating(
+        [*announced([of, ports]), named],
+        [data(of, {"octetDeltaCount": np.arange(10)})],
+        times,
+        np.flatnonzero(np.diff(times // (4 * SECOND_NS), prepend=0)),
+    )
+    sent, _ = ENCODERS[version](
+        stream.parts, Session(), stream.export_time_ns, order=stream.order, division=Division(1)
+    )
+    decoded = decode(sent.datagrams(2055))
+    assert records_of(decoded, 300)["octetDeltaCount"].tolist() == list(range(10))
+    assert records_of(decoded, 301)["ingressInterface"].tolist() == [0, 1] * 3
+    (flow,) = (batch for batch in decoded.batches if batch.kind == "data")
+    assert flow.export_time_ns.tolist() == times.tolist()
+    octets = octets_of(sent)
+    assert [at for at, one in enumerate(octets) if len(one) > len(octets[-1])] == [0, 6, 12]
 
 
 def test_redefinition():
