@@ -574,3 +574,16 @@ def test_tshark_reads_the_same_and_finds_no_fault(version, tmp_path):
     assert octets == columns["octetDeltaCount"].tolist()
     assert {row[3] for row in shown} == {"1"}
     assert {row[2] for row in shown} == {""}
+
+
+def test_no_records_are_no_datagrams():
+    none = {"octetDeltaCount": np.zeros(0, np.int64)}
+    for made in (
+        ipfix.messages([data(COUNT, none)], Session(7), NOW_NS),
+        netflow9.packets([data(COUNT, none)], Session(7), NOW_NS),
+        netflow5.datagrams(none, Session(7), NOW_NS),
+        ipfix.messages([], Session(7), NOW_NS),
+    ):
+        sent, after = made
+        assert (len(sent.offset), len(sent.buffer), after.sequence) == (0, 0, 7)
+        assert len(pcap_records(sent.datagrams(2055))) == 0

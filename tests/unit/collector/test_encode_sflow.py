@@ -299,3 +299,11 @@ def test_tshark_reads_samples(tmp_path):
     assert lengths == ",".join(map(str, [*frames, *frames]))
     assert pools.split(",")[:3] == ["100", "200", "300"]
     assert not malformed
+
+
+def test_no_samples_are_no_datagrams():
+    columns, agent = sflow.numbered(sflow.Agent(), {"samplingInterval": np.zeros(0, np.int64)})
+    raw = sflow.raw_header(slices([]), np.zeros(0, np.int64))
+    for parts in ([], [sflow.samples(1, columns, [raw])]):
+        sent, after = sflow.datagrams(parts, agent, NOW_NS)
+        assert (len(sent.offset), after) == (0, agent)
