@@ -28,9 +28,13 @@ _MICROSECONDS_MASK: Final = 0xFFFF_F800
 
 
 def ntp_ns(stamps: NDArray[np.uint64], *, microseconds: bool = False) -> NDArray[np.int64]:
-    """NTP timestamps in nanoseconds since 1970; they are of 1968 to 2104 (RFC 4330 section 3)."""
+    """NTP timestamps in nanoseconds since 1970.
+
+    They are of 1968 to 2104 (RFC 4330 section 3); only 0, which says that a time is not known, is
+    of 1900.
+    """
     seconds = (stamps >> np.uint64(32)).astype(np.int64) - NTP_TO_UNIX_S
-    seconds += (stamps >> np.uint64(63) == 0).astype(np.int64) << 32
+    seconds += ((stamps >> np.uint64(63) == 0) & (stamps > 0)).astype(np.int64) << 32
     fraction = stamps & np.uint64(_MICROSECONDS_MASK if microseconds else 0xFFFF_FFFF)
     rounded = (fraction * np.uint64(1_000_000_000) + np.uint64(1 << 31)) >> np.uint64(32)
     return seconds * 1_000_000_000 + rounded.astype(np.int64)
