@@ -260,6 +260,22 @@ def test(arguments: tuple[str, ...]) -> None:
     sys.exit(selftest.run(arguments))
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure the collector against nfdump and pmacct: the same corpora, in turn, medians.
+
+    \b
+    Examples:
+      flowlab bench
+      flowlab bench --records 10000000 --runs 5 --only openvswitch --out bench.json
+    """
+    from lab.selftest import CHECKOUT
+
+    command = [sys.executable, "-P", "-m", "tests.benchmarks", *arguments]
+    os.execve(command[0], command, os.environ | {"PYTHONPATH": str(CHECKOUT)})  # noqa: S606
+
+
 def entry() -> NoReturn:
     """Run the command line as a program, and leave without taking Python down piece by piece.
 

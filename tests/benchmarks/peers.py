@@ -1,0 +1,253 @@
+"""The collectors that are compared: how each is run on a corpus, and what it found.
+
+All do the same work: decode everything, sum by 5-tuple, write the sums as text. To add one, write a
+`Peer` and list it in `PEERS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import polars as pl
+
+from collector import pcap
+from collector.sending import send
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+KEY: Final = (
+    *("source", "destination", "sourceTransportPort", "destinationTransportPort"),
+    "protocolIdentifier",
+)
+FED_RPS: Final = 150_000
+"""Records per second that those get who read from the network: slow enough that none is lost."""
+_READY_S: Final = 10.0
+_END_S: Final = 600.0
+_QUIET_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A corpus, and where a peer may write."""
+
+    name: str
+    capture: Path
+    port: int
+    records: int
+    datagrams: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost."""
+
+    cpu_s: float
+    wall_s: float
+    peak_octets: int
+
+    def __add__(self, other: Cost) -> Cost:
+        """Of two runs, one after the other."""
+        peak_octets = max(self.peak_octets, other.peak_octets)
+        return Cost(self.cpu_s + other.cpu_s, self.wall_s + other.wall_s, peak_octets)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a peer found in a corpus."""
+
+    tuples: int
+    packets: int
+    octets: int
+
+
+class Failed(Exception):
+    """A peer did not do its work; the text says what it said."""
+
+
+class Peer(ABC):
+    """A collector."""
+
+    name: ClassVar[str]
+    remark: ClassVar[str] = ""
+    """What has to be known to read its figures rightly."""
+
+    @abstractmethod
+    def missing(self) -> str:
+        """Why it cannot be run here; "" if it can."""
+
+    @abstractmethod
+    def run(self, case: Case) -> tuple[Cost, Found]:
+        """Do the work.
+
+        Raises:
+            Failed: it did not.
+        """
+
+
+def metered(case: Case, *command: str, out: Path | None = None) -> Cost:
+    """Run a command to its end; what it writes goes into a file."""
+    started = _start(case, command, out or case.folder / "said.txt")
+    return _ended(case, started, command)
+
+
+def fed(case: Case, *command: str) -> Cost:
+    """Run a command that listens on the case's port; send it the corpus, then end it."""
+    found = pcap.datagrams(pcap.read(case.capture))
+    started = _start(case, command, case.folder / "said.txt")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        _wait_until_bound(case.port, started)
+        out.connect(("127.0.0.1", case.port))
+        rate_dps = FED_RPS * case.datagrams / case.records
+        send(out, found.buffer, found.offset, found.length, rate_dps)
+    time.sleep(_QUIET_S)
+    started.send_signal(signal.SIGINT)
+    return _ended(case, started, command)
+
+
+def _start(case: Case, command: Sequence[str], out: Path) -> subprocess.Popen[bytes]:
+    meter = [sys.executable, "-m", "tests.benchmarks.meter", str(case.folder / "cost.json")]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with out.open("ab") as written, (case.folder / "said.txt").open("ab") as said:
+        return subprocess.Popen(
+            [*meter, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=said,
+            env=environment,
+        )
+
+
+def _ended(case: Case, started: subprocess.Popen[bytes], command: Sequence[str]) -> Cost:
+    if started.wait(_END_S) != 0:
+        said = (case.folder / "said.txt").read_text(encoding="utf-8", errors="replace")
+        message = f"{Path(command[0]).name} failed: {said.strip()[-500:]}"
+        raise Failed(message)
+    return Cost(**json.loads((case.folder / "cost.json").read_text(encoding="ascii")))
+
+
+def _wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:
+    """Wait until somebody listens on a UDP port of this machine."""
+    until_s = time.monotonic() + _READY_S
+    wanted = f":{port:04X}"
+    while time.monotonic() < until_s and started.poll() is None:
+        for table in ("/proc/net/udp", "/proc/net/udp6"):
+            with suppress(FileNotFoundError), Path(table).open(encoding="ascii") as lines:
+                if any(line.split()[1].endswith(wanted) for line in lines):
+                    return
+        time.sleep(0.01)
+    message = f"nobody listens on UDP port {port}"
+    raise Failed(message)
+
+
+def _sums(rows: pl.DataFrame, tuples: int, packets: str, octets: str) -> Found:
+    return Found(tuples, int(rows[packets].sum()), int(rows[octets].sum()))
+
+
+# ── the peers ──
+
+
+class Flowlab(Peer):
+    """The bundled collector."""
+
+    name = "flowlab"
+
+    def missing(self) -> str:
+        """It is always there."""
+        return ""
+
+    def run(self, case: Case) -> tuple[Cost, Found]:
+        """One command."""
+        out = case.folder / "flows.csv"
+        asked = ["--by", ",".join(KEY), "--format", "csv"]
+        command = [str(CHECKOUT / "flowlab"), "flows", str(case.capture), *asked]
+        cost = metered(case, *command, out=out)
+        rows = pl.read_csv(out)
+        octets = "octets_l3" if rows["octets_l3"].null_count() == 0 else "octets_l2"
+        return cost, _sums(rows, len(rows), "packets", octets)
+
+
+class Nfdump(Peer):
+    """nfcapd or sfcapd stores, nfdump sums what was stored."""
+
+    name = "nfdump"
+
+    def missing(self) -> str:
+        """It reads captures only if it was built for that (--enable-readpcap)."""
+        program = shutil.which("nfcapd")
+        if program is None:
+            return "nfcapd is not installed"
+        told = subprocess.run([program, "-h"], capture_output=True, text=True, check=False)
+        if "pcapfile" in told.stdout + told.stderr:
+            return ""
+        return f"{program} cannot read captures: it was built without --enable-readpcap"
+
+    def run(self, case: Case) -> tuple[Cost, Found]:
+        """Two commands."""
+        store, out = case.folder / "store", case.folder / "flows.csv"
+        store.mkdir()
+        stores = "sfcapd" if case.name == "sflow" else "nfcapd"
+        cost = metered(case, stores, "-f", str(case.capture), "-l", str(store), "-t", "86400")
+        form = "fmt:%sa,%da,%sp,%dp,%pr,%pkt,%byt"
+        key = "srcip,dstip,srcport,dstport,proto"
+        dump = ["nfdump", "-R", str(store), "-A", key, "-N", "-q", "-o", form]
+        cost += metered(case, *dump, out=out)
+        rows = pl.read_csv(out, has_header=False, schema_overrides=dict.fromkeys(_SEVEN, pl.String))
+        rows = rows.with_columns(pl.col(_SEVEN).str.strip_chars()).cast(
+            {"column_6": pl.Int64, "column_7": pl.Int64}
+        )
+        return cost, _sums(rows, len(rows), "column_6", "column_7")
+
+
+_SEVEN: Final = tuple(f"column_{number}" for number in range(1, 8))
+
+
+class Pmacct(Peer):
+    """nfacctd or sfacctd, printing its memory at the end."""
+
+    name = "pmacct"
+    remark = "fed over the network: reading a capture, its core outruns its plugin, and it loses"
+
+    def missing(self) -> str:
+        """Whether it is installed."""
+        return "" if shutil.which("nfacctd") else "nfacctd is not installed"
+
+    def run(self, case: Case) -> tuple[Cost, Found]:
+        """One daemon and its plugin."""
+        out, settings = case.folder / "flows.csv", case.folder / "pmacct.conf"
+        program = "sfacctd" if case.name == "sflow" else "nfacctd"
+        lines = {
+            "plugins": "print",
+            "aggregate": "src_host, dst_host, src_port, dst_port, proto",
+            "print_output": "csv",
+            "print_output_file": str(out),
+            "print_refresh_time": "86400",
+            "print_cache_entries": "131071",
+            "plugin_pipe_size": str(64 << 20),
+            "plugin_buffer_size": str(256 << 10),
+            f"{program}_ip": "127.0.0.1",
+            f"{program}_port": str(case.port),
+            f"{program}_pipe_size": str(16 << 20),
+        }
+        text = "".join(f"{name}: {value}\n" for name, value in lines.items())
+        settings.write_text(text, encoding="utf-8")
+        cost = fed(case, program, "-f", str(settings))
+        rows = pl.read_csv(out)
+        return cost, _sums(rows, len(rows), "PACKETS", "BYTES")
+
+
+PEERS: Final[tuple[Peer, ...]] = (Flowlab(), Nfdump(), Pmacct())
