@@ -270,10 +270,13 @@ def bench(arguments: tuple[str, ...]) -> None:
       flowlab bench
       flowlab bench --records 10000000 --runs 5 --only openvswitch --out bench.json
     """
+    import subprocess
+
     from lab.selftest import CHECKOUT
 
     command = [sys.executable, "-P", "-m", "tests.benchmarks", *arguments]
-    os.execve(command[0], command, os.environ | {"PYTHONPATH": str(CHECKOUT)})  # noqa: S606
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 def entry() -> NoReturn:

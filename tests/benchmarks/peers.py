@@ -206,14 +206,12 @@ class Nfdump(Peer):
         key = "srcip,dstip,srcport,dstport,proto"
         dump = ["nfdump", "-R", str(store), "-A", key, "-N", "-q", "-o", form]
         cost += metered(case, *dump, out=out)
-        rows = pl.read_csv(out, has_header=False, schema_overrides=dict.fromkeys(_SEVEN, pl.String))
-        rows = rows.with_columns(pl.col(_SEVEN).str.strip_chars()).cast(
-            {"column_6": pl.Int64, "column_7": pl.Int64}
-        )
-        return cost, _sums(rows, len(rows), "column_6", "column_7")
+        rows = pl.read_csv(out, has_header=False, new_columns=list(_COLUMNS), infer_schema=False)
+        numbers = rows.select(pl.col("packets", "octets").str.strip_chars().cast(pl.Int64))
+        return cost, _sums(numbers, len(rows), "packets", "octets")
 
 
-_SEVEN: Final = tuple(f"column_{number}" for number in range(1, 8))
+_COLUMNS: Final = (*KEY, "packets", "octets")
 
 
 class Pmacct(Peer):
