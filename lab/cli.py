@@ -260,7 +260,7 @@ def test(arguments: tuple[str, ...]) -> None:
     sys.exit(selftest.run(arguments))
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
     """Measure the collector against nfdump and pmacct: the same corpora, in turn, medians.
@@ -268,7 +268,10 @@ def bench(arguments: tuple[str, ...]) -> None:
     \b
     Examples:
       flowlab bench
-      flowlab bench --records 10000000 --runs 5 --only openvswitch --out bench.json
+      flowlab bench --records 10000000 --runs 5 --only openvswitch --peer nfdump --out bench.json
+      flowlab bench --folder corpora
+
+    Corpora: netflow5, netflow9, ipfix, openvswitch, sflow; with --folder they are kept.
     """
     import subprocess
 
