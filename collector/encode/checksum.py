@@ -21,7 +21,7 @@ def word_sums(pieces: Pieces) -> NDArray[np.int64]:
     are added at a time (RFC 1071 section 2).
     """
     if not len(pieces.length):
-        return pieces.length
+        return np.zeros(0, np.int64)
     filled = render(Padded(pieces, up_to(np.maximum(pieces.length, 1), 4)))
     words = filled.buffer.view("<u4")
     total = np.add.reduceat(words, filled.offset >> 2, dtype=np.int64) % 0xFFFF

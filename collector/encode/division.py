@@ -24,8 +24,8 @@ class Division:
     most_records: int | None = None
     """Data records, or samples, in one datagram; None: as many as fit."""
     most_octets: int = 1_472
-    """Of the payload: as an Ethernet frame with IPv4 carries it. An item that is longer by itself
-    is alone in its datagram."""
+    """Of the payload: as an Ethernet frame with IPv4 carries it; never more than UDP_OCTETS. An
+    item that is longer by itself is alone in its datagram."""
 
 
 AS_FITS: Final = Division()
@@ -60,11 +60,13 @@ def divide(
     starts = _by_count(division.most_records, counted, fresh)
     end = np.cumsum(octets)
     last = np.append(starts[1:], len(octets)) - 1
-    long = end[last] - end[starts] + first_octets[starts] > division.most_octets
+    most_octets = min(division.most_octets, UDP_OCTETS)
+    long = end[last] - end[starts] + first_octets[starts] > most_octets
     long &= last > starts
     if not long.any():
         return starts
-    filling = _Filling(division, end, first_octets, counted, np.flatnonzero(fresh))
+    most = Division(division.most_records or len(end), most_octets)
+    filling = _Filling(most, end, first_octets, counted, np.flatnonzero(fresh))
     return filling.divide(starts, np.flatnonzero(long))
 
 
@@ -88,21 +90,21 @@ class _Filling:
 
     def __init__(
         self,
-        division: Division,
+        most: Division,
         end: NDArray[np.int64],
         first_octets: NDArray[np.int64],
         counted: NDArray[np.bool_],
         fences: NDArray[np.int64],
     ) -> None:
         """Of all items: where each ends, and where datagrams begin in any case (`fences`)."""
-        self.division = division
+        self.most_octets = most.most_octets
+        self.most_records = most.most_records or 0
         # One by one, lists answer faster.
         self.end: list[int] = end.tolist()
         self.first_octets: list[int] = first_octets.tolist()
         self.records: list[int] = np.cumsum(counted).tolist()
         self.counted: list[bool] = counted.tolist()
         self.fences: list[int] = [*fences.tolist()[1:], len(end)]
-        self.most_records = division.most_records or len(end)
 
     def divide(self, starts: NDArray[np.int64], long: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first item of every datagram.
@@ -130,7 +132,7 @@ class _Filling:
 
     def _next(self, at: int) -> int:
         """The first item that is not in the datagram that begins with `at`."""
-        room = self.division.most_octets - self.first_octets[at] + self.end[at]
+        room = self.most_octets - self.first_octets[at] + self.end[at]
         before = self.records[at] - self.counted[at]
         return max(
             at + 1,

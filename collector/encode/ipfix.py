@@ -10,7 +10,7 @@ from collector.decode.ipfix import VERSION
 from collector.encode.division import AS_FITS
 from collector.encode.pieces import Joined, render
 from collector.encode.records import pack
-from collector.encode.session import WRAP, Sent, of_items, running, sent
+from collector.encode.session import WRAP, Sent, of_items, running
 from collector.encode.sets import in_messages
 
 if TYPE_CHECKING:
@@ -63,4 +63,4 @@ def messages(
         "observationDomainId": session.domain,
     }
     rendered = render(Joined([pack(headers.IPFIX, header), body.pieces]))
-    return sent(rendered, body.records, times), replace(session, sequence=following)
+    return Sent(*rendered, body.records, times), replace(session, sequence=following)

@@ -77,17 +77,17 @@ def _headers(some: Mapping[str, NDArray[Any]]) -> list[Pieces]:
         parts.append(pack(headers.VLAN_TAG, {"tagControl": some["vlanId"], "ethernetType": kind}))
     version, protocol = int(some["ipVersion"][0]), int(some["protocolIdentifier"][0])
     if version == 4:
-        parts.append(_ipv4(some))
+        parts.append(ipv4_headers(some))
     elif version == 6:
-        parts.append(_ipv6(some))
+        parts.append(ipv6_headers(some))
     if version:
         header_octets = headers.IPV6.minimum_octets if version == 6 else 0
         parts += _transport(some, version, protocol, header_octets or headers.IPV4.minimum_octets)
     return parts
 
 
-def _ipv4(some: Mapping[str, NDArray[Any]]) -> Pieces:
-    """IPv4 headers (RFC 791 section 3.1), with their checksums."""
+def ipv4_headers(some: Mapping[str, Any]) -> Pieces:
+    """IPv4 headers (RFC 791 section 3.1), with their checksums; columns as for `sampled`."""
     fields: dict[str, Any] = {
         **some,
         "versionAndHeaderLength": 0x45,
@@ -101,9 +101,9 @@ def _ipv4(some: Mapping[str, NDArray[Any]]) -> Pieces:
     return pack(headers.IPV4, fields)
 
 
-def _ipv6(some: Mapping[str, NDArray[Any]]) -> Pieces:
-    """IPv6 headers (RFC 8200 section 3)."""
-    traffic_class = some["ipClassOfService"].astype(np.int64)
+def ipv6_headers(some: Mapping[str, Any]) -> Pieces:
+    """IPv6 headers (RFC 8200 section 3); columns as for `sampled`."""
+    traffic_class = np.asarray(some["ipClassOfService"], np.int64)
     fields: dict[str, Any] = {
         **some,
         "versionClassAndFlowLabel": 6 << 28 | traffic_class << 20,

@@ -13,8 +13,6 @@ from collector.decode.datagrams import Datagrams
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from collector.encode.pieces import Rendered
-
 WRAP: Final = 1 << 32
 """Sequence numbers, uptimes and seconds have 32 bits."""
 
@@ -65,11 +63,6 @@ class Sent(NamedTuple):
             destination=np.full((count, 2), halves(destination), np.uint64),
             destination_port=np.full(count, destination_port, np.uint16),
         )
-
-
-def sent(rendered: Rendered, records: NDArray[np.int64], export_time_ns: NDArray[np.int64]) -> Sent:
-    """Datagrams with what is known of them."""
-    return Sent(*rendered, records, export_time_ns)
 
 
 def of_items(export_time_ns: NDArray[np.int64] | int, last: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -162,9 +162,8 @@ def in_messages(
     octets = pieces.length + changes * set_octets
     first_octets = pieces.length + header_octets + set_octets
     first = divide(division, octets, first_octets, counted, fresh)
-    begins = changes
-    begins[first] = True
-    set_first = np.flatnonzero(begins)
+    changes[first] = True
+    set_first = np.flatnonzero(changes)
     sets = Grouped(pieces, _counts(set_first, len(order)))
     shortest = np.array([part.shortest for part in parts], np.int64)[order][set_first]
     packed = _with_headers(sets, set_id[set_first], shortest, align)

@@ -29,7 +29,7 @@ from collector.encode.division import Division, divide
 from collector.encode.errors import NotEncodableError
 from collector.encode.pieces import Grouped, Joined, Merged, Padded, Pieces, render, slices, up_to
 from collector.encode.records import pack, rows_of
-from collector.encode.session import WRAP, Sent, of_items, running, sent
+from collector.encode.session import WRAP, Sent, of_items, running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -223,7 +223,7 @@ def datagrams(
         "samples": counts,
     }
     rendered = render(Joined([pack(header, fields), Grouped(merged, counts)]))
-    return sent(rendered, counts, times), replace(agent, sequence=following)
+    return Sent(*rendered, counts, times), replace(agent, sequence=following)
 
 
 def _item(number: int, content: Pieces) -> Pieces:
@@ -238,7 +238,7 @@ def _filled(content: Pieces) -> Pieces:
 
 
 def _source(columns: Mapping[str, Any], count: int) -> NDArray[np.int64]:
-    """Data sources as one number: 8 bits type, 24 bits index; or, if that is longer, 32."""
+    """Data sources, type and index, as one number."""
     kind, index = (np.asarray(columns.get(f"sourceId{part}", 0)) for part in ("Type", "Index"))
     return np.broadcast_to(kind.astype(np.int64) << 32 | index.astype(np.int64), count)
 

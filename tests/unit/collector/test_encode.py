@@ -40,7 +40,7 @@ from collector.encode import (
     time_columns,
     withdrawn,
 )
-from collector.encode.division import divide
+from collector.encode.division import UDP_OCTETS, divide
 from collector.encode.pieces import render
 from collector.encode.templates import record
 from collector.encode.times import ntp
@@ -154,10 +154,11 @@ def test_netflow5_times_are_uptimes_that_wrap():
 def naive(division, octets, first_octets, counted, fresh):
     """Fill datagram after datagram, item by item."""
     starts, size, records = [], 0, 0
+    most_octets = min(division.most_octets, UDP_OCTETS)
     for item in range(len(octets)):
         most = division.most_records or len(octets)
         full = records == most
-        long = size + octets[item] > division.most_octets
+        long = size + octets[item] > most_octets
         if not starts or fresh[item] or full or long:
             starts.append(item)
             size, records = int(first_octets[item]), 0
@@ -180,10 +181,12 @@ def test_headers_are_as_long_as_the_decoders_think():
         st.tuples(st.integers(1, 60), st.integers(0, 20), st.booleans(), st.booleans()), max_size=30
     ),
     st.one_of(st.none(), st.integers(1, 5)),
-    st.sampled_from([1, 50, 100, 1_000]),
+    st.sampled_from([1, 50, 100, 1_000, 1_000_000]),
 )
 def test_datagrams_are_filled_one_after_the_other(items, most_records, most_octets):
     octets, more, counted, fresh = np.array(items, np.int64).reshape(-1, 4).T
+    if most_octets > UDP_OCTETS:
+        octets = octets * 1_000
     division = Division(most_records, most_octets)
     arguments = (octets, octets + more, counted.astype(bool), fresh.astype(bool))
     assert divide(division, *arguments).tolist() == naive(division, *arguments)

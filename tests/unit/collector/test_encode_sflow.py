@@ -260,7 +260,12 @@ PAYLOADS = [b"", b"a", b"ab", b"abc", bytes(range(256)), b"\xff" * 1_001, b"\0\0
 
 
 @pytest.mark.parametrize(
-    ("exporter", "destination"), [("192.0.2.1", "198.51.100.7"), ("2001:db8::1", "2001:db8::2")]
+    ("exporter", "destination"),
+    [
+        ("192.0.2.1", "198.51.100.7"),
+        ("2001:db8::1", "2001:db8::2"),
+        ("2001:db8::1", "::ffff:1.2.3.4"),
+    ],
 )
 def test_frames_are_those_of_the_recorder(exporter, destination, tmp_path):
     made = slices(PAYLOADS)
