@@ -31,6 +31,8 @@ UNPACKED_OCTETS: Final = 4 << 30
 _GZIP: Final = b"\x1f\x8b"
 _ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"
 _CHUNK_OCTETS: Final = 1 << 20
+_PIECE_OCTETS: Final = 1 << 16
+"""Unpacked at a time: an error takes no more than that of what is in front of it."""
 
 
 class Loaded(NamedTuple):
@@ -48,7 +50,10 @@ class Stream(Protocol):
     """Why there are no more ("": the file is over)."""
 
     def read(self, most: int, /) -> bytes:
-        """The next octets, at least one and as soon as there are any; none at the end."""
+        """The next octets, at least one, of a file that is not packed as soon as there are any.
+
+        None at the end.
+        """
 
 
 def load(file: File, most: int = UNPACKED_OCTETS) -> Loaded:
@@ -132,62 +137,87 @@ class _Plain:
         return bytes(self._file.read1(most))
 
 
-class _Gunzip:
-    """Gzip members, one behind the other."""
+class _Unpacked:
+    """A packed file, unpacked.
+
+    By pieces that do not depend on how many octets are asked for: so neither does what an error
+    takes of what is in front of it.
+    """
 
     def __init__(self, packed: _Plain) -> None:
         """Nothing is unpacked yet."""
         self.broken = ""
         self._packed = packed
-        self._member = zlib.decompressobj(wbits=31)
-        self._rest = b""
-        self._over = False
+        self._ahead = b""
 
     def read(self, most: int, /) -> bytes:
-        """The next octets."""
-        while not self._over and not self.broken:
-            if self._member.eof and not self._next_member():
-                break
-            chunk = self._rest or self._packed.read(_CHUNK_OCTETS)
-            if not chunk:
-                self.broken = "the gzip file ends too early"
-                break
+        """The next octets: as many as asked for, or all that are left."""
+        pieces, octets = [self._ahead], len(self._ahead)
+        while octets < most and not self.broken and (piece := self._unpack()):
+            pieces.append(piece)
+            octets += len(piece)
+        together = b"".join(pieces)
+        self._ahead = together[most:]
+        return together[:most]
+
+    def _unpack(self) -> bytes:
+        """The next piece; none at the end."""
+        raise NotImplementedError
+
+
+class _Gunzip(_Unpacked):
+    """Gzip members, one behind the other."""
+
+    def __init__(self, packed: _Plain) -> None:
+        """Begin with the first member."""
+        super().__init__(packed)
+        self._member = zlib.decompressobj(wbits=31)
+        self._rest = b""
+
+    def _unpack(self) -> bytes:
+        """The next piece."""
+        while not self._member.eof or self._next_member():
+            chunk = self._rest or self._packed.read(_PIECE_OCTETS)
             try:
-                piece = self._member.decompress(chunk, most)
+                piece = self._member.decompress(chunk, _PIECE_OCTETS)
             except zlib.error as error:
                 self.broken = f"the gzip file is broken: {error}"
                 break
-            self._rest = self._member.unconsumed_tail
+            self._rest = self._member.unused_data or self._member.unconsumed_tail
             if piece:
                 return piece
+            if not chunk and not self._member.eof:
+                self.broken = "the gzip file ends too early"
+                break
         return b""
 
     def _next_member(self) -> bool:
         """Begin the next member, if there is one; what is no member is left alone."""
-        rest = self._member.unused_data
-        while len(rest) < 2 and (more := self._packed.read(_CHUNK_OCTETS)):
-            rest += more
-        self._over = not rest.startswith(_GZIP)
-        self._member, self._rest = zlib.decompressobj(wbits=31), rest
-        return not self._over
+        while len(self._rest) < 2 and (more := self._packed.read(_PIECE_OCTETS)):
+            self._rest += more
+        if not self._rest.startswith(_GZIP):
+            return False
+        self._member = zlib.decompressobj(wbits=31)
+        return True
 
 
-class _Unzstd:
+class _Unzstd(_Unpacked):
     """Zstandard frames, one behind the other."""
 
     def __init__(self, packed: _Plain) -> None:
-        """Nothing is unpacked yet."""
+        """Begin with the first frame."""
         import zstandard
 
-        self.broken = ""
+        super().__init__(packed)
         self._error = zstandard.ZstdError
         source: Any = packed
-        self._reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+        unpack = zstandard.ZstdDecompressor().stream_reader
+        self._reader = unpack(source, read_size=_PIECE_OCTETS, read_across_frames=True)
 
-    def read(self, most: int, /) -> bytes:
-        """The next octets."""
+    def _unpack(self) -> bytes:
+        """The next piece."""
         try:
-            return self._reader.read1(most)
+            return self._reader.read(_PIECE_OCTETS)
         except self._error as error:
             self.broken = f"the Zstandard file is broken: {error}"
             return b""

@@ -7,6 +7,7 @@ few: they are put together one by one, within limits.
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 DATAGRAMS: Final = 1_024
 """Put together at a time; a further one displaces the oldest."""
+FRAMES: Final = 65_536
+"""Of datagrams that are put together; a further one displaces the oldest datagram."""
 _UDP_OCTETS: Final = 8
 _DATAGRAM_OCTETS: Final = 65_535
 _FRAGMENT_HEADER: Final = 44
@@ -53,6 +56,9 @@ class _Assembly:
     """A datagram of which some fragments have come."""
 
     pieces: dict[int, Piece] = field(default_factory=dict)
+    """By their offset."""
+    offsets: list[int] = field(default_factory=list)
+    """Ascending."""
     faults: list[Fault] = field(default_factory=list)
     """What its frames are if the others never come."""
     received: int = 0
@@ -66,6 +72,8 @@ class Fragments:
     def __init__(self) -> None:
         """None have come."""
         self._assemblies: dict[tuple[object, ...], _Assembly] = {}
+        self._frames = 0
+        """Of all of them, duplicates too."""
 
     def join(
         self,
@@ -90,24 +98,28 @@ class Fragments:
                 continue
             assembly = self._assemblies.setdefault(piece.key, _Assembly())
             assembly.faults.append(fault)
-            if len(self._assemblies) > DATAGRAMS:
-                lost += self._take(next(iter(self._assemblies))).faults
+            self._frames += 1
             if not _add(assembly, piece):
                 lost += self._take(piece.key).faults
             elif assembly.received == assembly.total:
                 done = _finish(self._take(piece.key), row)
                 lost += assembly.faults if done is None else []
                 whole += [] if done is None else [done]
+            while len(self._assemblies) > DATAGRAMS or self._frames > FRAMES:
+                lost += self._take(next(iter(self._assemblies))).faults
         return whole, lost
 
     def give_up(self) -> list[Fault]:
         """Nothing follows: what is left of all that is not whole."""
         lost = [fault for assembly in self._assemblies.values() for fault in assembly.faults]
         self._assemblies.clear()
+        self._frames = 0
         return lost
 
     def _take(self, key: tuple[object, ...]) -> _Assembly:
-        return self._assemblies.pop(key)
+        assembly = self._assemblies.pop(key)
+        self._frames -= len(assembly.faults)
+        return assembly
 
 
 def _add(assembly: _Assembly, piece: Piece) -> bool:
@@ -117,25 +129,30 @@ def _add(assembly: _Assembly, piece: Piece) -> bool:
     begin, end = piece.offset, piece.offset + len(piece.octets)
     if end > _DATAGRAM_OCTETS or not piece.octets:
         return False
-    for other in assembly.pieces.values():
-        if begin < other.offset + len(other.octets) and other.offset < end:
-            return False
+    place = bisect(assembly.offsets, begin)
+    if place and _end(assembly.pieces[assembly.offsets[place - 1]]) > begin:
+        return False
+    if place < len(assembly.offsets) and assembly.offsets[place] < end:
+        return False
     if not piece.more:
         if assembly.total is not None:
             return False
         assembly.total = end
-    if assembly.total is not None:
-        reach = max([end, *(one.offset + len(one.octets) for one in assembly.pieces.values())])
-        if reach > assembly.total:
-            return False
     assembly.pieces[begin] = piece
+    assembly.offsets.insert(place, begin)
     assembly.received += len(piece.octets)
-    return True
+    reach = _end(assembly.pieces[assembly.offsets[-1]])
+    return assembly.total is None or reach <= assembly.total
+
+
+def _end(piece: Piece) -> int:
+    """Octets from the start of what was fragmented to the end of a piece."""
+    return piece.offset + len(piece.octets)
 
 
 def _finish(assembly: _Assembly, row: int) -> Whole | None:
     """The datagram, if its UDP header says the same length."""
-    octets = b"".join(assembly.pieces[offset].octets for offset in sorted(assembly.pieces))
+    octets = b"".join(assembly.pieces[offset].octets for offset in assembly.offsets)
     if len(octets) < _UDP_OCTETS:
         return None
     source_port, destination_port = (int.from_bytes(octets[at : at + 2], "big") for at in (0, 2))

@@ -38,6 +38,8 @@ def dissect_frames(
     linktypes: NDArray[np.int64] | int,
 ) -> Packets:
     """Take frames apart that were captured on links of these types (one, or one per frame)."""
+    if not len(start):
+        return Packets.undissected(0)
     if isinstance(linktypes, int):
         return _of_one_link(octets, start, captured, linktypes)
     kinds = np.unique(linktypes).tolist()
@@ -46,8 +48,6 @@ def dissect_frames(
         _of_one_link(octets, start[chosen], captured[chosen], kind)
         for kind, chosen in zip(kinds, rows, strict=True)
     ]
-    if not parts:
-        return Packets.undissected(0)
     return Packets.joined(parts).take(np.argsort(np.concatenate(rows), kind="stable"))
 
 

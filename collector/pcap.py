@@ -1,9 +1,9 @@
-"""Read captures into columns, and the UDP datagrams out of them; write them with `Writer`.
+"""Read captures into columns, part by part or whole; write them with `Writer`.
 
 File formats: draft-ietf-opsawg-pcap, both byte orders, microseconds and nanoseconds, and pcapng
 (`collector.pcapng`); packed ones too, and standard input (`collector.files`). A file whose
 end is missing (its writer was killed) gives all whole frames and a fault; only a file that is no
-capture at all is an error.
+capture at all is an error. What the frames hold is in `collector.extract`.
 
 `Writer` and `encapsulate_udp` come from `collector.recording`, which a program that must start
 fast, without numpy, imports directly.
@@ -14,19 +14,18 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from collector.chain import Kind, follow
 from collector.decode.datagrams import Datagrams
 from collector.decode.octets import Octets
-from collector.decode.packet import ETHERNET as DISSECTED_ETHERNET
-from collector.decode.packet import TRANSPORT, UDP
+from collector.extract import datagrams, extract
 from collector.fault import Fault
 from collector.files import STANDARD_INPUT, load, stream_of
 from collector.fragments import Fragments
 from collector.frames import Frames, Stop
-from collector.links import dissect_frames
 from collector.pcapng import SECTION, Pcapng
 from collector.recording import (
     MAGIC_NS,
@@ -41,9 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from collector.decode.packet import Packets
     from collector.files import File
-    from collector.fragments import Whole
     from collector.frames import Format
 
 __all__ = [
@@ -57,8 +54,25 @@ __all__ = [
     "read",
 ]
 
+FRAMES: Final = 65_536
+"""In one part, at most: what is kept of a frame may be more than its octets."""
 _FILE_HEADER_OCTETS = 24
 _RECORD_HEADER_OCTETS = 16
+_DAY_S: Final = 86_400
+_KINDS: Final = {
+    order: Kind(
+        order=order,
+        head=_RECORD_HEADER_OCTETS,
+        length_at=8,
+        beside=_RECORD_HEADER_OCTETS,
+        shortest=0,
+        longest=SNAPLEN_OCTETS,
+        # Seconds since 1970.
+        mark_at=0,
+        spread=_DAY_S,
+    )
+    for order in "<>"
+}
 
 
 class NotACaptureError(ValueError):
@@ -134,11 +148,28 @@ def blocks(file: File, block_octets: int) -> Iterator[Capture]:
             found = form.frames(buffer, begin)
             part = _capture(buffer, found, before, stream.broken, last=not piece)
             if len(part) or part.fault is not None:
-                yield part
+                yield from _split(part)
             if part.fault is not None or not piece:
                 return
             before = _Before(before.frames + len(part), before.octets + found.stop.at)
             rest, begin = buffer[found.stop.at :].tobytes(), 0
+
+
+def _split(capture: Capture) -> Iterator[Capture]:
+    """A part in parts of not too many frames."""
+    count = len(capture)
+    for begin in range(0, max(count, 1), FRAMES):
+        rows, ends = slice(begin, begin + FRAMES), begin + FRAMES >= count
+        yield replace(
+            capture,
+            offsets=capture.offsets[rows],
+            lengths=capture.lengths[rows],
+            original_lengths=capture.original_lengths[rows],
+            timestamps_ns=capture.timestamps_ns[rows],
+            linktypes=None if capture.linktypes is None else capture.linktypes[rows],
+            fault=capture.fault if ends else None,
+            before=capture.before + begin,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,142 +247,40 @@ class _Pcap:
 
     def frames(self, buffer: NDArray[np.uint8], begin: int) -> Frames:
         """The frames in the octets from `begin` on."""
-        headers, stop = self._walk(buffer, begin)
-        at = np.array(headers, np.int64)
-        octets, kind = Octets(buffer), self.byte_order + "u4"
+        octets = Octets(buffer)
+        found, end = follow(octets, begin, _KINDS[self.byte_order])
+        words = octets.words(found, 4, self.byte_order)
         seconds, fraction, lengths, original = (
-            octets.items(at + shift, kind).astype(np.int64) for shift in (0, 4, 8, 12)
+            words[:, column].astype(np.int64) for column in range(4)
         )
         return Frames(
-            at + _RECORD_HEADER_OCTETS,
+            found + _RECORD_HEADER_OCTETS,
             lengths,
             np.maximum(original, lengths),
             seconds * 1_000_000_000 + fraction * self.unit_ns,
             self.linktype,
             None,
-            stop,
+            self._stop(octets, end),
         )
 
-    def _walk(self, buffer: NDArray[np.uint8], offset: int) -> tuple[list[int], Stop]:
-        """Where the record headers are, following their lengths, and where that had to stop."""
-        unpack = struct.Struct(self.byte_order + "I").unpack_from
-        size = len(buffer)
-        octets = buffer.data
-        headers: list[int] = []
-        append = headers.append
-        while offset + _RECORD_HEADER_OCTETS <= size:
-            (length,) = unpack(octets, offset + 8)
-            needed = _RECORD_HEADER_OCTETS + length
-            if length > SNAPLEN_OCTETS:
-                return headers, Stop(offset, needed, "no frame header", hopeless=True)
-            if offset + needed > size:
-                return headers, Stop(offset, needed, "file ends within a frame")
-            append(offset)
-            offset += needed
-        if offset == size:
-            return headers, Stop(offset)
-        return headers, Stop(offset, _RECORD_HEADER_OCTETS, "file ends within a frame header")
+    def _stop(self, octets: Octets, at: int) -> Stop:
+        """Why no whole frame begins here."""
+        if at == len(octets):
+            return Stop(at)
+        if at + _RECORD_HEADER_OCTETS > len(octets):
+            return Stop(at, _RECORD_HEADER_OCTETS, "file ends within a frame header")
+        (length,) = struct.unpack_from(self.byte_order + "I", octets.buffer.data, at + 8)
+        needed = _RECORD_HEADER_OCTETS + length
+        if length > SNAPLEN_OCTETS:
+            return Stop(at, needed, "no frame header", hopeless=True)
+        return Stop(at, needed, "file ends within a frame")
 
 
 def datagram_blocks(file: File, block_octets: int) -> Iterator[Datagrams]:
     """The UDP datagrams of a capture that is read part by part; see `blocks` and `datagrams`."""
     fragments = Fragments()
     for part in blocks(file, block_octets):
-        yield _datagrams(part, fragments)
+        yield extract(part, fragments)
     lost = fragments.give_up()
     if lost:
         yield replace(Datagrams.of([], 0), faults=tuple(lost))
-
-
-def datagrams(capture: Capture) -> Datagrams:
-    """The UDP datagrams of a capture, in file order, those in IP fragments put together.
-
-    Fragments of which others are missing, and UDP whose header is cut off, become faults, numbered
-    by frame; other traffic is counted in `others`.
-    """
-    fragments = Fragments()
-    found = _datagrams(capture, fragments)
-    return replace(found, faults=tuple(sorted([*found.faults, *fragments.give_up()])))
-
-
-def _datagrams(capture: Capture, fragments: Fragments) -> Datagrams:
-    """The datagrams of a part of a capture; `fragments` are kept for the parts that follow."""
-    links = capture.linktype if capture.linktypes is None else capture.linktypes
-    dissected = dissect_frames(Octets(capture.buffer), capture.offsets, capture.lengths, links)
-    of_frames = dissected.depth >= DISSECTED_ETHERNET
-    is_udp = (dissected.protocol == UDP) & (dissected.ip_version > 0)
-    end = capture.offsets + capture.lengths
-    header_there = (dissected.depth == TRANSPORT) & (dissected.payload > 0)
-    header_there &= dissected.payload_octets >= 0
-    whole = is_udp & header_there & ~dissected.fragment
-    unusable = (is_udp & ~header_there & ~dissected.fragment) | ~of_frames
-    faults = [] if capture.fault is None else [capture.fault]
-    faults += _faults(capture, unusable, "no UDP header in the frame")
-    in_pieces = is_udp & dissected.fragment & of_frames
-    joined: list[Whole] = []
-    if in_pieces.any():
-        pieces = zip(
-            np.flatnonzero(in_pieces).tolist(),
-            _faults(capture, in_pieces, "an IP fragment of UDP"),
-            strict=True,
-        )
-        joined, lost = fragments.join(capture.buffer, dissected, end, pieces)
-        faults += lost
-    rows = np.flatnonzero(whole)
-    start = dissected.payload[rows]
-    length = np.minimum(end[rows] - start, dissected.payload_octets[rows])
-    found = Datagrams(
-        buffer=capture.buffer,
-        offset=start,
-        length=length,
-        missing=dissected.payload_octets[rows] - length,
-        timestamp_ns=capture.timestamps_ns[rows],
-        source=dissected.source[rows],
-        source_port=dissected.source_port[rows],
-        destination=dissected.destination[rows],
-        destination_port=dissected.destination_port[rows],
-        faults=tuple(faults),
-        others=int((of_frames & ~is_udp).sum()),
-    )
-    return _with_joined(found, rows, joined, capture, dissected) if joined else found
-
-
-def _faults(capture: Capture, where: NDArray[np.bool_], reason: str) -> list[Fault]:
-    """Frames of which nothing comes."""
-    return [
-        Fault(
-            capture.before + row + 1,
-            0,
-            int(capture.original_lengths[row]),
-            int(capture.lengths[row]),
-            reason,
-        )
-        for row in np.flatnonzero(where).tolist()
-    ]
-
-
-def _with_joined(
-    found: Datagrams,
-    rows: NDArray[np.int64],
-    joined: list[Whole],
-    capture: Capture,
-    dissected: Packets,
-) -> Datagrams:
-    """Put datagrams that were in fragments where their last fragment came."""
-    last = np.array([one.row for one in joined], np.int64)
-    lengths = np.array([len(one.payload) for one in joined], np.int64)
-    extra = np.frombuffer(b"".join(one.payload for one in joined), np.uint8)
-    ports = np.array([(one.source_port, one.destination_port) for one in joined], np.uint16)
-    both = replace(
-        found,
-        buffer=np.concatenate([found.buffer, extra]),
-        offset=np.concatenate([found.offset, len(found.buffer) + np.cumsum(lengths) - lengths]),
-        length=np.concatenate([found.length, lengths]),
-        missing=np.concatenate([found.missing, np.zeros(len(joined), np.int64)]),
-        timestamp_ns=np.concatenate([found.timestamp_ns, capture.timestamps_ns[last]]),
-        source=np.concatenate([found.source, dissected.source[last]]),
-        source_port=np.concatenate([found.source_port, ports[:, 0]]),
-        destination=np.concatenate([found.destination, dissected.destination[last]]),
-        destination_port=np.concatenate([found.destination_port, ports[:, 1]]),
-    )
-    return both.take(np.argsort(np.concatenate([rows, last]), kind="stable"))

@@ -54,6 +54,11 @@ class Octets:
         """
         return self.items(at, f"V{dtype.itemsize}").view(dtype)
 
+    def words(self, at: NDArray[np.int64], count: int, byte_order: str) -> NDArray[np.uint32]:
+        """So many numbers of four octets, one behind the other, at each place: shape (n, count)."""
+        together = self.items(at, f"V{4 * count}")
+        return together.view(byte_order + "u4").reshape(len(at), count)
+
     def u8(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The octet at each place."""
         return self.buffer[at]
