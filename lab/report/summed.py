@@ -10,7 +10,6 @@ import polars as pl
 from collector.flows import KEY, OBSERVER, flow_key
 from collector.texts import with_texts
 from collector.write import rows_as_json
-from lab.report.tables import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 def write(table: pl.DataFrame, form: str, out: BinaryIO) -> None:
     """Write a table of sums."""
     if form == "table":
+        from lab.report.tables import lines  # A tenth of a second that only tables are worth.
+
         out.writelines(f"{line}\n".encode() for line in lines(_compact(table)))
     elif form == "jsonl":
         rows_as_json(table, out)
