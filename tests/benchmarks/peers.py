@@ -110,7 +110,7 @@ def fed(case: Case, *command: str) -> Cost:
     found = pcap.datagrams(pcap.read(case.capture))
     started = _start(case, command, case.folder / "said.txt")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        _wait_until_bound(case.port, started)
+        wait_until_bound(case.port, started)
         out.connect(("127.0.0.1", case.port))
         rate_dps = FED_RPS * case.datagrams / case.records
         send(out, found.buffer, found.offset, found.length, rate_dps)
@@ -140,7 +140,7 @@ def _ended(case: Case, started: subprocess.Popen[bytes], command: Sequence[str])
     return Cost(**json.loads((case.folder / "cost.json").read_text(encoding="ascii")))
 
 
-def _wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:
+def wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:
     """Wait until somebody listens on a UDP port of this machine."""
     until_s = time.monotonic() + _READY_S
     wanted = f":{port:04X}"
