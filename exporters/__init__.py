@@ -5,12 +5,23 @@ To add one, write a module with a class derived from `Exporter` and list it here
 
 from __future__ import annotations
 
-from exporters.base import Bridge, Command, Exporter, Identity, Observes
+from exporters.base import Bridge, Command, Exporter, Identity, Observes, SwitchExporter
 from exporters.ipfix import Ipfix
+from exporters.ipfix_flow import IpfixFlow
 from exporters.netflow import NetFlow
 from exporters.sflow import SFlow
 
-EXPORTERS: dict[str, type[Exporter]] = {kind.name: kind for kind in (NetFlow, SFlow, Ipfix)}
+EXPORTERS: dict[str, type[Exporter]] = {
+    kind.name: kind for kind in (NetFlow, SFlow, Ipfix, IpfixFlow)
+}
 """Every exporter by the name that a scenario calls it."""
 
-__all__ = ["EXPORTERS", "Bridge", "Command", "Exporter", "Identity", "Observes"]
+__all__ = [
+    "EXPORTERS",
+    "Bridge",
+    "Command",
+    "Exporter",
+    "Identity",
+    "Observes",
+    "SwitchExporter",
+]

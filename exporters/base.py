@@ -7,12 +7,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Command = tuple[str, ...]
 """Arguments of one ovs-vsctl command, without the leading ``--``."""
+
+PORTS: Final = {"netflow5": 2055, "netflow9": 2055, "ipfix": 4739, "sflow5": 6343}
+"""UDP port by protocol, where exports of it go."""
+
+LOOPBACK: Final = "127.0.0.1"
+
+Switches = Annotated[
+    tuple[str, ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
+"""Names of switches; one alone may be written without a list."""
 
 
 @dataclass(frozen=True)
@@ -33,28 +45,32 @@ class Identity:
     """How an observation point is named in the exports themselves.
 
     Attributes:
-        observation_domain: IPFIX observation domain id, or NetFlow v5's
+        observation_domain: IPFIX observation domain id, NetFlow v9's source id, or NetFlow v5's
             ``engine_type << 8 | engine_id``; None for sFlow.
         agent: sFlow's agent address; None for the others.
+        address: the address that its datagrams come from, and go to.
     """
 
     observation_domain: int | None = None
     agent: str | None = None
+    address: str = LOOPBACK
 
 
 @dataclass(frozen=True)
 class Observes:
-    """What an exporter reports of the packets that enter its switch.
+    """What an exporter reports of the packets that it is shown.
 
     Attributes:
         measures: the measures of a flow that it reports exactly (or, sampling, estimates).
         sampling: one packet in so many is looked at; 1 means each one.
         not_seen: why a packet of some kind is not reported, by kind: ``ipv4``, ``ipv6``,
-            ``non_ip``, ``udp/<destination port>``. A kind that is not here is seen.
+            ``non_ip``, ``udp/<destination port>``. A kind that is not here is seen; but where
+            ``not <kind>`` is here, none is seen but that one.
         flow_direction: the value of flowDirection (61) that selects one record per packet;
             None where the exporter reports a packet once.
         on_switch_clock: whether its times follow the switch's clock, which a flush moves.
         tells_egress: whether it reports a packet again where it goes out.
+        habits: whose way of filling in the formats it has, by its name among the collector's.
     """
 
     measures: tuple[str, ...]
@@ -63,29 +79,47 @@ class Observes:
     flow_direction: int | None = None
     on_switch_clock: bool = False
     tells_egress: bool = False
+    habits: str = "Open vSwitch"
 
 
 class Exporter(BaseModel, ABC):
-    """One exporter with its settings; its methods give the commands that work it."""
+    """One exporter with its settings.
+
+    It is a `SwitchExporter`, a part of Open vSwitch, or a `Probe`, a program beside it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    protocol: ClassVar[str]
-    port: ClassVar[int]
 
+    at: Switches | None = Field(default=None, description="The switches that have it; all.")
+
+    @property
     @abstractmethod
-    def switch_on(self, bridge: Bridge, target: str) -> Command:
-        """Start exporting what ``bridge`` sees to ``target`` (``address:port``)."""
+    def title(self) -> str:
+        """Its name for people."""
 
-    def expire(self, bridge: Bridge) -> Command:  # noqa: ARG002 (most have nothing to do)
-        """Make everything held back fall due at the next tick of the switch's clock."""
-        return ()
+    @property
+    @abstractmethod
+    def protocol(self) -> str:
+        """What it speaks, as the collector calls it: a key of `PORTS`."""
 
-    def flush(self, bridge: Bridge) -> Command:  # noqa: ARG002
-        """Send what is still held back, where switching off is what sends it."""
-        return ()
+    @property
+    def collector_port(self) -> int:
+        """The UDP port that its exports go to."""
+        return PORTS[self.protocol]
+
+    def target(self, bridge: Bridge) -> str:
+        """Where its exports go, ``address:port``."""
+        return f"{self.identity(bridge).address}:{self.collector_port}"
+
+    def wrong(self) -> tuple[str, str, str] | None:
+        """The key, what is wrong with it beside the other keys, and what to do; None if nothing."""
+        return None
+
+    def is_on(self, switch: str) -> bool:
+        """Whether a switch has it."""
+        return self.at is None or switch in self.at
 
     @abstractmethod
     def identity(self, bridge: Bridge) -> Identity:
@@ -94,3 +128,23 @@ class Exporter(BaseModel, ABC):
     @abstractmethod
     def observes(self) -> Observes:
         """What this exporter, so set, reports."""
+
+
+class SwitchExporter(Exporter):
+    """A part of Open vSwitch; its methods give the commands that work it."""
+
+    @abstractmethod
+    def switch_on(self, bridge: Bridge, target: str) -> Command:
+        """Start exporting what ``bridge`` sees to ``target`` (``address:port``)."""
+
+    def rules(self, bridge: Bridge) -> tuple[str, ...]:  # noqa: ARG002 (most need none)
+        """Flows that ``bridge`` needs for it, as ovs-ofctl writes them."""
+        return ()
+
+    def expire(self, bridge: Bridge) -> Command:  # noqa: ARG002 (most have nothing to do)
+        """Make everything held back fall due at the next tick of the switch's clock."""
+        return ()
+
+    def flush(self, bridge: Bridge) -> Command:  # noqa: ARG002
+        """Send what is still held back, where switching off is what sends it."""
+        return ()

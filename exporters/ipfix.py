@@ -9,14 +9,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from exporters.base import Bridge, Command, Exporter, Identity, Observes
+from exporters.base import Bridge, Command, Identity, Observes, SwitchExporter
 
 BFD_PORTS = (3784, 3785)
 INGRESS = 0
 """flowDirection (61) of the records that count a packet where it came in."""
 
 
-class Ipfix(Exporter):
+class Ipfix(SwitchExporter):
     """IPFIX: each packet once where it enters and once for every port where it leaves.
 
     Caching, and with it counting several packets in one record, needs both a
@@ -24,9 +24,6 @@ class Ipfix(Exporter):
     """
 
     name: ClassVar[str] = "ipfix"
-    title: ClassVar[str] = "IPFIX"
-    protocol: ClassVar[str] = "ipfix"
-    port: ClassVar[int] = 4739
 
     sampling: Annotated[int, Field(ge=1, le=2**32 - 1)] = Field(
         default=1, description="One packet in so many is looked at; 1 looks at each one."
@@ -44,8 +41,18 @@ class Ipfix(Exporter):
         default=True, description="Report the outer headers of tunnelled packets as well."
     )
 
+    @property
+    def title(self) -> str:
+        """See `Exporter.title`."""
+        return "IPFIX"
+
+    @property
+    def protocol(self) -> str:
+        """See `Exporter.protocol`."""
+        return "ipfix"
+
     def switch_on(self, bridge: Bridge, target: str) -> Command:
-        """See `Exporter.switch_on`.
+        """See `SwitchExporter.switch_on`.
 
         ``enable-input-sampling`` and ``enable-output-sampling`` are left alone: 3.1 has them
         exchanged and ignores ``false``.

@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from exporters.base import Bridge, Command, Exporter, Identity, Observes
+from exporters.base import Bridge, Command, Identity, Observes, SwitchExporter
 
 
-class NetFlow(Exporter):
+class NetFlow(SwitchExporter):
     """NetFlow v5: IPv4 only, every packet counted, one record per flow and ingress port.
 
     The engine is the switch's number (``engine_type << 8 | engine_id``), so that exports of
@@ -20,9 +20,6 @@ class NetFlow(Exporter):
     """
 
     name: ClassVar[str] = "netflow"
-    title: ClassVar[str] = "NetFlow v5"
-    protocol: ClassVar[str] = "netflow5"
-    port: ClassVar[int] = 2055
 
     active_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=60, description="A flow that lasts longer is reported in pieces of this length."
@@ -32,8 +29,18 @@ class NetFlow(Exporter):
         description="Put the low bits of the engine id into the top bits of the interfaces.",
     )
 
+    @property
+    def title(self) -> str:
+        """See `Exporter.title`."""
+        return "NetFlow v5"
+
+    @property
+    def protocol(self) -> str:
+        """See `Exporter.protocol`."""
+        return "netflow5"
+
     def switch_on(self, bridge: Bridge, target: str) -> Command:
-        """See `Exporter.switch_on`."""
+        """See `SwitchExporter.switch_on`."""
         row = f"@netflow-{bridge.name}"
         return (
             f"--id={row}",

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from exporters.base import Bridge, Command, Exporter, Identity, Observes
+from exporters.base import Bridge, Command, Identity, Observes, SwitchExporter
 
 # Ethernet 14 + IPv6 40 + TCP 20 + one 802.1Q tag 4: a shorter sample would lose the flow's key.
 SHORTEST_HEADER_OCTETS = 78
@@ -17,13 +17,10 @@ SHORTEST_HEADER_OCTETS = 78
 LONGEST_HEADER_OCTETS = 512
 
 
-class SFlow(Exporter):
+class SFlow(SwitchExporter):
     """sFlow v5: the first octets of one packet in N, of any kind, and the ports' counters."""
 
     name: ClassVar[str] = "sflow"
-    title: ClassVar[str] = "sFlow v5"
-    protocol: ClassVar[str] = "sflow5"
-    port: ClassVar[int] = 6343
 
     sampling: Annotated[int, Field(ge=1, le=2**31)] = Field(
         default=1, description="One packet in so many is sampled; 1 samples each one."
@@ -35,8 +32,18 @@ class SFlow(Exporter):
         Field(default=128, description="How much of the beginning of a packet a sample carries.")
     )
 
+    @property
+    def title(self) -> str:
+        """See `Exporter.title`."""
+        return "sFlow v5"
+
+    @property
+    def protocol(self) -> str:
+        """See `Exporter.protocol`."""
+        return "sflow5"
+
     def switch_on(self, bridge: Bridge, target: str) -> Command:
-        """See `Exporter.switch_on`."""
+        """See `SwitchExporter.switch_on`."""
         row = f"@sflow-{bridge.name}"
         return (
             f"--id={row}",

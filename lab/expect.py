@@ -42,7 +42,7 @@ def expected(scenario: Scenario) -> Expected:
 def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point]:
     for exporter in exporters:
         observes = exporter.observes()
-        for switch in topology.switches:
+        for switch in filter(lambda switch: exporter.is_on(switch.name), topology.switches):
             identity = exporter.identity(Bridge(switch.name, switch.number))
             yield Point(
                 exporter=exporter.name,

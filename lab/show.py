@@ -56,7 +56,7 @@ def describe(scenario: Scenario) -> str:
         [scenario.title, "=" * len(scenario.title)],
         [*_wrapped(scenario.description), *_looked_for(scenario.look_for)],
         _section("Network", _network(topology)),
-        _section("Exporters, on every switch", _exporters(scenario.exporters)),
+        _section("Exporters", _exporters(scenario.exporters)),
         _section("Traffic", _traffic(scenario)),
         _section("What each exporter must report", _reports(expected(scenario))),
         _section("What the scenario expects besides", map(expectation_text, scenario.expect)),
@@ -103,6 +103,8 @@ def _exporters(exporters: Sequence[Exporter]) -> list[str]:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return " and ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,16 +7,17 @@ packet.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
 
 from collector.check.tolerance import Region, Tolerance
-from collector.key import UDP, FlowKey
+from collector.key import ICMP, ICMPV6, TCP, UDP, FlowKey
 
 if TYPE_CHECKING:
     from collector.check.witnesses import Witnesses
@@ -29,6 +30,30 @@ class Outcome(StrEnum):
     FAIL = "FAIL"
     INVALID = "INVALID"
     SKIPPED = "SKIPPED"
+
+
+_PROTOCOLS: Final = {UDP: "udp", TCP: "tcp", ICMP: "icmp", ICMPV6: "icmp"}
+
+
+def kinds_of(key: FlowKey) -> set[str]:
+    """What a flow's packets are called: ``{ipv4, ip, udp, udp/53}``, ``{non_ip}``."""
+    if not key.ip_version:
+        return {"non_ip"}
+    protocol = _PROTOCOLS.get(key.protocol, str(key.protocol))
+    return {f"ipv{key.ip_version}", "ip", protocol, f"{protocol}/{key.destination_port}"}
+
+
+def why_unseen(not_seen: Mapping[str, str], kinds: AbstractSet[str]) -> str | None:
+    """Why packets of these kinds are not reported; None if they are.
+
+    Args:
+        not_seen: as `Point.not_seen`.
+        kinds: as `kinds_of` gives them.
+    """
+    for kind, reason in not_seen.items():
+        if (kind.removeprefix("not ") in kinds) != kind.startswith("not "):
+            return reason
+    return None
 
 
 @dataclass(frozen=True)
@@ -46,7 +71,7 @@ class Point:
         measures: what it reports of a flow.
         sampling: one packet in so many is looked at.
         not_seen: why packets of a kind are not reported, by kind: ``ipv4``, ``ipv6``, ``non_ip``,
-            ``udp/<destination port>``.
+            ``udp/<destination port>``; by ``not <kind>``, why those of all other kinds are not.
         on_switch_clock: whether its times follow the switch's clock, which the flush moves.
         tells_egress: whether it reports a packet again where it goes out (flowDirection 1).
     """
@@ -66,10 +91,7 @@ class Point:
 
     def blind_to(self, key: FlowKey) -> str | None:
         """Why this exporter cannot report a flow; None if it can."""
-        kinds = [f"ipv{key.ip_version}" if key.ip_version else "non_ip"]
-        if key.ip_version and key.protocol == UDP:
-            kinds.append(f"udp/{key.destination_port}")
-        return next((self.not_seen[kind] for kind in kinds if kind in self.not_seen), None)
+        return why_unseen(self.not_seen, kinds_of(key))
 
 
 @dataclass(frozen=True)

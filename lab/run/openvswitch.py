@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from exporters import SwitchExporter
 from lab.run import unixctl
 
 if TYPE_CHECKING:
@@ -104,6 +105,14 @@ class OpenVSwitch(ABC):
         if given:
             _run("ovs-vsctl", *(word for command in given for word in ("--", *command)))
 
+    def switch_on(self, exporters: Iterable[Exporter], bridges: Iterable[Bridge]) -> None:
+        """Switch its own exporters on, in one transaction; then put their rules in."""
+        pairs = _pairs(exporters, bridges)
+        self.configure(one.switch_on(bridge, one.target(bridge)) for one, bridge in pairs)
+        for one, bridge in pairs:
+            for rule in one.rules(bridge):
+                _run("ovs-ofctl", "add-flow", bridge.name, rule)
+
     def teach(self, stations: Iterable[tuple[str, str, str]]) -> None:
         """Tell switches where stations are: ``(bridge, port, MAC)`` each.
 
@@ -138,11 +147,12 @@ class OpenVSwitch(ABC):
         Returns:
             By how many milliseconds the switch's clock was moved.
         """
+        pairs = _pairs(exporters, bridges)
         self.push_statistics()
-        self.configure(exporter.expire(bridge) for exporter in exporters for bridge in bridges)
+        self.configure(one.expire(bridge) for one, bridge in pairs)
         moved_ms = self.pass_time()
         self.settle()
-        self.configure(exporter.flush(bridge) for exporter in exporters for bridge in bridges)
+        self.configure(one.flush(bridge) for one, bridge in pairs)
         return moved_ms
 
     def settle(self) -> None:
@@ -281,6 +291,15 @@ class SystemSwitch(OpenVSwitch):
             _run("ovs-vsctl", "--if-exists", "del-br", bridge)
             for port in ports:
                 subprocess.run(("ip", "link", "delete", port), capture_output=True, check=False)
+
+
+def _pairs(
+    exporters: Iterable[Exporter], bridges: Iterable[Bridge]
+) -> list[tuple[SwitchExporter, Bridge]]:
+    """The exporters that are a part of the switch, each with every bridge that has it."""
+    own = [one for one in exporters if isinstance(one, SwitchExporter)]
+    switches = list(bridges)
+    return [(one, bridge) for one in own for bridge in switches if one.is_on(bridge.name)]
 
 
 def _words(text: str) -> list[str]:

@@ -22,15 +22,15 @@ class ReceiverFailed(Exception):
 class Receiver:
     """A running ``python -m collector.receive``."""
 
-    def __init__(self, ports: Iterable[int], out: Path, log: Path) -> None:
+    def __init__(self, targets: Iterable[str], out: Path, log: Path) -> None:
         """Start it; `ready` waits for it.
 
         Args:
-            ports: UDP ports on loopback.
+            targets: where it listens, ``address:port``.
             out: the pcap file it writes.
             log: takes what it says on standard error.
         """
-        listen = [word for port in ports for word in ("--listen", f"127.0.0.1:{port}")]
+        listen = [word for target in targets for word in ("--listen", target)]
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-B", "-m", "collector.receive", *listen, "--out", str(out)],

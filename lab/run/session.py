@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Emit = Callable[[dict[str, Any]], None]
 
 _SWITCH_DIRECTORY: Final = Path("/run/flowlab")  # the capsule's own /run: short and nobody else's
-_LOOPBACK: Final = "127.0.0.1"
 _SETTLE_LIMIT_S: Final = 3.0
 _CAPTURE_LIMIT_S: Final = 10.0
 _POLL_S: Final = 0.002
@@ -118,7 +117,14 @@ class Session:
         """Bring up receiver, switch, network, capture and exporters, each on the one before."""
         self._stage("network")
         self._receiver = Receiver(
-            sorted({exporter.port for exporter in self.scenario.exporters}),
+            sorted(
+                {
+                    exporter.target(bridge)
+                    for exporter in self.scenario.exporters
+                    for bridge in self.bridges
+                    if exporter.is_on(bridge.name)
+                }
+            ),
             self._folder / "exports.pcap",
             self._folder / "logs" / "receiver.log",
         )
@@ -135,11 +141,7 @@ class Session:
         self.witnesses["receiver"] = self._receiver.ready()
         self._udp_before = _udp_counters()
         self._stage("exporters")
-        self.switch.configure(
-            exporter.switch_on(bridge, f"{_LOOPBACK}:{exporter.port}")
-            for exporter in self.scenario.exporters
-            for bridge in self.bridges
-        )
+        self.switch.switch_on(self.scenario.exporters, self.bridges)
 
     def traffic(self) -> None:
         """Run all steps; note what their programs declared and counted."""

@@ -8,8 +8,9 @@ is a warning, for a wrong expectation is a useful experiment too.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from collector.check.model import why_unseen
 from collector.key import TCP
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
@@ -36,6 +37,11 @@ _MOST_FLOWS_TOLD: Final = 6
 def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     """Everything that cannot work, in no particular order."""
     yield from _exporters_once(document, parts)
+    for exporter in parts.exporters:
+        yield from _switches(document, parts.topology, exporter)
+        if exporter.value is not None and (wrong := exporter.value.wrong()):
+            key, message, hint = wrong
+            yield document.fault((*exporter.path, key), message, hint, at_key=True)
     for step in parts.steps:
         yield from _hosts(document, parts.topology, step.path, step.raw)
         if step.value is not None:
@@ -96,7 +102,9 @@ def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
     """Why an exporter cannot report a flow, or a measure of it; None if it can."""
     observes = exporter.observes()
-    reason = observes.not_seen.get(f"ipv{expectation.flow.ip_version}")
+    flow = expectation.flow
+    kinds = {f"ipv{flow.ip_version}", "ip", flow.protocol, f"{flow.protocol}/{flow.port}"}
+    reason = why_unseen(observes.not_seen, kinds)
     if reason:
         return reason
     keys = [key for key, measure in MEASURES.items() if measure in expectation.measures]
@@ -108,12 +116,19 @@ def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
 
 
 def _exporters_once(document: Document, parts: Parts) -> Iterator[Fault]:
-    seen: set[str] = set()
+    """A kind may be listed again for other switches; the first one decides what is told of it."""
+    seen: dict[str, list[Part[Exporter]]] = {}
     for part in parts.exporters:
-        if part.kind in seen:
-            hint = "a switch has one of each kind; keep one of the two"
+        before = seen.setdefault(part.kind, [])
+        if any(_share_a_switch(one.value, part.value) for one in before):
+            hint = "a switch has one of each kind; keep one of the two, or say 'at' which switches"
             yield document.fault(part.path, f"{part.kind} is listed twice", hint, at_key=True)
-        seen.add(part.kind)
+        before.append(part)
+
+
+def _share_a_switch(one: Exporter | None, other: Exporter | None) -> bool:
+    at = [None if exporter is None else exporter.at for exporter in (one, other)]
+    return None in at or bool(set(at[0] or ()) & set(at[1] or ()))
 
 
 def _hosts(
@@ -269,7 +284,7 @@ def _says_nothing(document: Document, part: Part[Expectation]) -> Iterator[Fault
         yield document.fault(part.path, context["message"], context["hint"])
 
 
-def _names(part: Part[Expectation], key: str) -> Iterator[tuple[Path, str]]:
+def _names(part: Part[Any], key: str) -> Iterator[tuple[Path, str]]:
     """The words at a key that holds one word or a list of them, each with its place."""
     raw = part.raw.get(key)
     if isinstance(raw, str):
@@ -280,9 +295,7 @@ def _names(part: Part[Expectation], key: str) -> Iterator[tuple[Path, str]]:
                 yield (*part.path, key, index), name
 
 
-def _switches(
-    document: Document, topology: Topology | None, part: Part[Expectation]
-) -> Iterator[Fault]:
+def _switches(document: Document, topology: Topology | None, part: Part[Any]) -> Iterator[Fault]:
     if topology is None:
         return
     switches = [switch.name for switch in topology.switches]

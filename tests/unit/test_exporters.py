@@ -21,12 +21,14 @@ S300 = Bridge("s300", 300)
         ("ipfix", {}, ["obs_domain_id=1", "obs_point_id=1", "cache_active_timeout=60"]),
         ("ipfix", {"obs_point_id": 7, "sampling": 9}, ["obs_point_id=7", "sampling=9"]),
         ("ipfix", {"enable_tunnel_sampling": False}, ["enable-tunnel-sampling=false"]),
+        ("ipfix-flow", {}, ["create Flow_Sample_Collector_Set id=1", "cache_active_timeout=60"]),
+        ("ipfix-flow", {"cache_max_flows": 0}, ["cache_max_flows=0"]),
     ],
 )
 def test_settings_reach_the_database(name, settings, words):
     command = " ".join(EXPORTERS[name](**settings).switch_on(S1, "127.0.0.1:9"))
     assert 'targets="127.0.0.1:9"' in command
-    assert f"set Bridge s1 {name}=@{name}-s1" in command
+    assert f"ipfix=@{name}-s1" in command or f"set Bridge s1 {name}=@{name}-s1" in command
     for word in words:
         assert word in command
 
@@ -37,6 +39,7 @@ def test_settings_reach_the_database(name, settings, words):
         ("netflow", Identity(observation_domain=300)),
         ("ipfix", Identity(observation_domain=300)),
         ("sflow", Identity(agent="10.255.1.44")),
+        ("ipfix-flow", Identity(observation_domain=65536 + 300)),
     ],
 )
 def test_every_switch_can_be_told_from_the_others(name, identity):
@@ -58,3 +61,31 @@ def test_what_they_observe_follows_their_settings():
     assert EXPORTERS["sflow"](sampling=10).observes().sampling == 10
     assert "ipv6" in EXPORTERS["netflow"]().observes().not_seen
     assert EXPORTERS["ipfix"]().observes().flow_direction == 0
+
+
+SAMPLE = "sample(probability=65535,collector_set_id=1,obs_domain_id=65537,obs_point_id=1),NORMAL"
+
+
+@pytest.mark.parametrize(
+    ("settings", "matches"),
+    [
+        ({}, [""]),
+        ({"only": "udp", "port": 53}, ["udp,tp_dst=53,", "udp6,tp_dst=53,"]),
+        ({"only": "icmp"}, ["icmp,", "icmp6,"]),
+        ({"install_rules": False}, []),
+    ],
+)
+def test_the_sample_action_is_put_on_what_is_chosen(settings, matches):
+    rules = EXPORTERS["ipfix-flow"](**settings).rules(S1)
+    assert list(rules) == [f"priority=40000,{match}actions={SAMPLE}" for match in matches]
+
+
+def test_one_packet_in_n_is_a_share_of_65535():
+    (rule,) = EXPORTERS["ipfix-flow"](sampling=10).rules(S1)
+    assert "probability=6553," in rule
+
+
+def test_an_exporter_is_on_where_it_is_said_to_be():
+    assert EXPORTERS["netflow"]().is_on("s2")
+    assert EXPORTERS["netflow"](at="s1").is_on("s1")
+    assert not EXPORTERS["netflow"](at=["s1", "s3"]).is_on("s2")
