@@ -26,7 +26,8 @@ from rich.console import Console
 from collector import pcap
 from collector.sending import send
 from tests.benchmarks import corpora
-from tests.benchmarks.peers import CHECKOUT, wait_until_bound
+from tests.benchmarks.peers import CHECKOUT
+from tests.daemons import wait_until_bound
 
 if TYPE_CHECKING:
     from collector.decode import Datagrams

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -24,6 +23,7 @@ import polars as pl
 
 from collector import pcap
 from collector.sending import send
+from tests.daemons import Failed, wait_until_bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,6 @@ KEY: Final = (
 )
 FED_RPS: Final = 150_000
 """Records per second that those get who read from the network: slow enough that none is lost."""
-_READY_S: Final = 10.0
 _END_S: Final = 600.0
 _QUIET_S: Final = 1.0
 
@@ -73,10 +72,6 @@ class Found:
     tuples: int
     packets: int
     octets: int
-
-
-class Failed(Exception):
-    """A peer did not do its work; the text says what it said."""
 
 
 class Peer(ABC):
@@ -138,20 +133,6 @@ def _ended(case: Case, started: subprocess.Popen[bytes], command: Sequence[str])
         message = f"{Path(command[0]).name} failed: {said.strip()[-500:]}"
         raise Failed(message)
     return Cost(**json.loads((case.folder / "cost.json").read_text(encoding="ascii")))
-
-
-def wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:
-    """Wait until somebody listens on a UDP port of this machine."""
-    until_s = time.monotonic() + _READY_S
-    wanted = f":{port:04X}"
-    while time.monotonic() < until_s and started.poll() is None:
-        for table in ("/proc/net/udp", "/proc/net/udp6"):
-            with suppress(FileNotFoundError), Path(table).open(encoding="ascii") as lines:
-                if any(line.split()[1].endswith(wanted) for line in lines):
-                    return
-        time.sleep(0.01)
-    message = f"nobody listens on UDP port {port}"
-    raise Failed(message)
 
 
 def _sums(rows: pl.DataFrame, tuples: int, packets: str, octets: str) -> Found:

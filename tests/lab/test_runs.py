@@ -17,6 +17,10 @@ from collector.flows import flow_key, wire_flows
 from collector.key import FlowKey
 from exporters.ipfix_flow import FIRST_DOMAIN
 from lab.library import all_scenarios
+from tests.differential.compare import Case, compare
+from tests.differential.disagreements import DISAGREEMENTS
+from tests.differential.peers import PEERS, needed
+from tests.differential.records import read
 from tests.support import FLOWLAB, ROOT, need
 
 SCENARIOS = [path.stem for path in all_scenarios()]
@@ -26,7 +30,7 @@ EXPORTERS = {"netflow5": "netflow", "sflow5": "sflow", "ipfix": "ipfix"}
 def observed(folder: Path) -> dict[tuple[str, str, FlowKey], tuple[int, int]]:
     """Packets and octets_l2 by protocol, observation point and flow; ingress only.
 
-    What a collector reads as one protocol may come from two exporters: only a switch's own are here.
+    What a collector reads as one protocol may come from two exporters: only a switch's own count.
     """
     rows = json.loads((folder / "observed.json").read_text(encoding="utf-8"))
     return {
@@ -53,10 +57,17 @@ def wire(folder: Path) -> dict[tuple[str, FlowKey], tuple[int, int]]:
     return counted
 
 
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> Path:
+    """A folder with the exports of the runs so far."""
+    return tmp_path_factory.mktemp("recordings")
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, name):
+def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recordings, name):
     flowlab("run", name)
     folder = flowlab.latest(name)
+    shutil.copy(folder / "exports.pcap", recordings / f"{name}.pcap")
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["verdict"] == "PASS"
     assert verdict["scenario"] == name
@@ -71,6 +82,18 @@ def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, name)
                 assert (protocol, switch, key) not in seen
             else:
                 assert seen[protocol, switch, key] == counts, (protocol, switch, str(key))
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_other_collectors_read_the_recordings_alike_but_for_what_is_declared(recordings, name):
+    """All recordings of the test above at once: starting takes a collector longer than reading."""
+    captures = sorted(recordings.iterdir())
+    if not captures:
+        pytest.skip("no scenario has been run")
+    cases = [Case(one.stem, one, read(one.stem, one)) for one in captures]
+    result = compare(needed(name), cases, DISAGREEMENTS)
+    assert not result.differences, "\n".join(result.differences[:50])
+    assert result.fields > 100 * len(cases)
 
 
 def _sampling(folder: Path) -> set[str]:
