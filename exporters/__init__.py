@@ -5,14 +5,16 @@ To add one, write a module with a class derived from `Exporter` and list it here
 
 from __future__ import annotations
 
-from exporters.base import Bridge, Command, Exporter, Identity, Observes, SwitchExporter
+from exporters.base import Bridge, Command, Exporter, Identity, Observes, Probe, SwitchExporter
 from exporters.ipfix import Ipfix
 from exporters.ipfix_flow import IpfixFlow
 from exporters.netflow import NetFlow
+from exporters.pmacctd import Pmacctd
 from exporters.sflow import SFlow
+from exporters.softflowd import Softflowd
 
 EXPORTERS: dict[str, type[Exporter]] = {
-    kind.name: kind for kind in (NetFlow, SFlow, Ipfix, IpfixFlow)
+    kind.name: kind for kind in (NetFlow, SFlow, Ipfix, IpfixFlow, Softflowd, Pmacctd)
 }
 """Every exporter by the name that a scenario calls it."""
 
@@ -23,5 +25,6 @@ __all__ = [
     "Exporter",
     "Identity",
     "Observes",
+    "Probe",
     "SwitchExporter",
 ]

@@ -17,6 +17,10 @@ Command = tuple[str, ...]
 PORTS: Final = {"netflow5": 2055, "netflow9": 2055, "ipfix": 4739, "sflow5": 6343}
 """UDP port by protocol, where exports of it go."""
 
+WHOLE_SECONDS_MS: Final = 1000
+"""How early times of NetFlow v9 may be: its header tells the clock in whole seconds, rounded down,
+and times are counted from there in milliseconds (RFC 3954 section 5.1)."""
+
 LOOPBACK: Final = "127.0.0.1"
 
 Switches = Annotated[
@@ -38,6 +42,10 @@ class Bridge:
 
     name: str
     number: int
+
+    def port(self, number: int) -> str:
+        """The interface of one of its ports, ``s1-eth1``."""
+        return f"{self.name}-eth{number}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,9 @@ class Observes:
         flow_direction: the value of flowDirection (61) that selects one record per packet;
             None where the exporter reports a packet once.
         on_switch_clock: whether its times follow the switch's clock, which a flush moves.
+        early_ms: how much too early its times may be, because it tells the clock less finely.
         tells_egress: whether it reports a packet again where it goes out.
+        marker: where packets go that flowlab itself sends to flush it, and that it reports.
         habits: whose way of filling in the formats it has, by its name among the collector's.
     """
 
@@ -78,7 +88,9 @@ class Observes:
     not_seen: dict[str, str] = field(default_factory=dict)
     flow_direction: int | None = None
     on_switch_clock: bool = False
+    early_ms: int = 0
     tells_egress: bool = False
+    marker: str | None = None
     habits: str = "Open vSwitch"
 
 
@@ -148,3 +160,44 @@ class SwitchExporter(Exporter):
     def flush(self, bridge: Bridge) -> Command:  # noqa: ARG002
         """Send what is still held back, where switching off is what sends it."""
         return ()
+
+
+class Probe(Exporter):
+    """A program beside the switch that listens at one of its ports, to both directions.
+
+    Its datagrams go to an address of its own on loopback, and so come from there (Linux takes
+    the address for the source too): that is how a collector tells one probe from another,
+    whatever they say of themselves.
+    """
+
+    program: ClassVar[str]
+    """Its executable, and the name of what runs it in `lab.run.probes`."""
+    package: ClassVar[str]
+    """The distribution's package that brings it."""
+    network: ClassVar[int]
+    """The second octet of its addresses."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=1, description="The switch's port at which it listens, by its OpenFlow number."
+    )
+
+    def interface(self, bridge: Bridge) -> str:
+        """Where it listens."""
+        return bridge.port(self.port)
+
+    def address(self, bridge: Bridge) -> str:
+        """The loopback address that its datagrams come from and go to."""
+        return f"127.{self.network}.{bridge.number >> 8}.{bridge.number & 255}"
+
+    @abstractmethod
+    def command(self, bridge: Bridge, directory: str) -> Command:
+        """The program and its arguments; in the foreground.
+
+        Args:
+            bridge: where it listens.
+            directory: of its own, for its sockets and files.
+        """
+
+    def configuration(self, bridge: Bridge, directory: str) -> str:  # noqa: ARG002
+        """What the file ``configuration`` in its directory has to say; empty: it has none."""
+        return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Expected, ExpectedFlow, Explicit, Point
-from exporters import Bridge
+from exporters import Bridge, Probe
 from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 
@@ -43,7 +43,8 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
     for exporter in exporters:
         observes = exporter.observes()
         for switch in filter(lambda switch: exporter.is_on(switch.name), topology.switches):
-            identity = exporter.identity(Bridge(switch.name, switch.number))
+            bridge = Bridge(switch.name, switch.number)
+            identity = exporter.identity(bridge)
             yield Point(
                 exporter=exporter.name,
                 title=exporter.title,
@@ -56,6 +57,11 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
                 sampling=observes.sampling,
                 not_seen=observes.not_seen,
                 on_switch_clock=observes.on_switch_clock,
+                early_ms=observes.early_ms,
+                port=exporter.interface(bridge) if isinstance(exporter, Probe) else None,
+                address=identity.address,
+                habits=observes.habits,
+                marker=observes.marker,
                 tells_egress=observes.tells_egress and observes.sampling == 1,
             )
 
@@ -64,9 +70,15 @@ def _flow(flow: PlannedFlow, topology: Topology) -> ExpectedFlow:
     octets_l2 = None
     if flow.octets_l3 is not None and flow.packets is not None:
         octets_l2 = flow.octets_l3 + ETHERNET_HEADER_OCTETS * flow.packets
+    path = topology.path(flow.source, flow.destination)
     return ExpectedFlow(
         key=flow.key,
-        path=tuple(hop.switch for hop in topology.path(flow.source, flow.destination)),
+        path=tuple(hop.switch for hop in path),
+        ports=tuple(
+            Bridge(hop.switch, 0).port(number)
+            for hop in path
+            for number in (hop.in_port, hop.out_port)
+        ),
         packets=flow.packets,
         octets_l2=octets_l2,
         octets_l3=flow.octets_l3,

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
+import numpy as np
 
 from collector import pcap
 from collector.check import Counted, Evidence, Expected, judge, together
 from collector.check.witnesses import Witnesses
-from collector.decode import OPEN_VSWITCH, decode
+from collector.decode import BY_NAME, STANDARD, decode
+from collector.decode.address import ip_texts
 from collector.flows import flow_json, flow_key, flows, wire_flows
 from collector.key import FlowKey
 from lab.jsonfile import write_json
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from collector.check import Point, Verdict
-    from collector.decode import Summary
+    from collector.decode import Datagrams, Habits, Summary
     from collector.fault import Fault
 
 EXPORTS: Final = "exports.pcap"
@@ -45,13 +49,14 @@ def judge_folder(folder: Path) -> Verdict:
         NotARun: the folder is not a run folder, or a file of it cannot be read.
     """
     expected = _read_expected(folder)
-    recorded = _decode(folder)
+    recorded = _decode(folder, expected.points)
     observed, egress, strays = _attribute(recorded.rows, expected.points)
-    wire, wire_problems = _wire(folder)
+    wire, at_ports, wire_problems = _wire(folder, expected.points)
     evidence = Evidence(
         wire=wire,
         observed=observed,
         egress=egress,
+        at_ports=at_ports,
         strays=strays,
         decoding=recorded.problems,
         recorded_datagrams=recorded.datagrams,
@@ -70,7 +75,7 @@ def judge_folder(folder: Path) -> Verdict:
 
 def observed_rows(folder: Path) -> list[dict[str, Any]]:
     """What a run's exporters reported, a row per exporter, observation point and flow."""
-    return _decode(folder).rows
+    return _decode(folder, _read_expected(folder).points).rows
 
 
 @dataclass(frozen=True)
@@ -83,22 +88,62 @@ class _Recorded:
     notes: tuple[str, ...] = ()
 
 
-def _decode(folder: Path) -> _Recorded:
+def _decode(folder: Path, points: Iterable[Point]) -> _Recorded:
     try:
         capture = pcap.read(folder / EXPORTS)
     except FileNotFoundError:
         return _Recorded(problems=("there is no recording of the export datagrams",))
     except (OSError, pcap.NotACaptureError) as odd:
         return _Recorded(problems=(f"the recording cannot be read: {odd}",))
-    decoded = decode(pcap.datagrams(capture), OPEN_VSWITCH)
+    datagrams = pcap.datagrams(capture)
+    parts = [
+        _decode_part(datagrams, which, habits)
+        for habits, which in _by_habits(datagrams, {one.address: one.habits for one in points})
+    ]
+    return _Recorded(
+        rows=[row for part in parts for row in part.rows],
+        datagrams=len(datagrams),
+        problems=tuple(
+            chain(
+                [f"the recording is broken: {capture.fault}"] if capture.fault else [],
+                _frames(datagrams.faults),
+                *(part.problems for part in parts),
+            )
+        ),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
+
+
+def _frames(faults: Iterable[Fault]) -> Iterator[str]:
+    """Frames of the recording that hold no whole datagram."""
+    for reason, times in Counter(fault.reason for fault in faults).items():
+        yield f"{times} times: {reason}"
+
+
+def _by_habits(
+    datagrams: Datagrams, habits: Mapping[str, str]
+) -> Iterator[tuple[Habits, NDArray[np.int64]]]:
+    """The datagrams of exporters with the same habits; whose sender is unknown has none."""
+    texts = ip_texts(datagrams.source)
+    names = np.array([habits.get(text, STANDARD.name) for text in texts], object)
+    for name in dict.fromkeys(names.tolist()):
+        yield BY_NAME[name], np.flatnonzero(names == name)
+
+
+def _decode_part(datagrams: Datagrams, which: NDArray[np.int64], habits: Habits) -> _Recorded:
+    """Decode some of the datagrams; what is said of them has their numbers in the whole."""
+    decoded = decode(replace(datagrams.take(which), faults=()), habits)
     rows = [
-        {**{name: row[name] for name in _OBSERVED}, "flow": flow_json(row)}
+        {
+            **{name: row[name] for name in _OBSERVED},
+            "datagram": int(which[row["datagram"] - 1]) + 1,
+            "flow": flow_json(row),
+        }
         for row in flows(decoded).iter_rows(named=True)
     ]
     return _Recorded(
         rows=rows,
-        datagrams=decoded.summary.datagrams,
-        problems=tuple(_problems(capture.fault, decoded.summary)),
+        problems=tuple(_problems(which, decoded.summary)),
         notes=tuple(
             f"stepped over {times} times: {kind}, which is not known"
             for kind, times in decoded.summary.unknown.items()
@@ -113,12 +158,12 @@ _OBSERVED: Final = (
 )
 
 
-def _problems(fault: Fault | None, summary: Summary) -> Iterator[str]:
+def _problems(which: NDArray[np.int64], summary: Summary) -> Iterator[str]:
     """What was lost or not understood on the way from datagrams to records."""
-    if fault is not None:
-        yield f"the recording is broken: {fault}"
     for reason, times in summary.undecodable_by_reason.items():
         first = next((one for one in summary.undecodable if one.reason == reason), None)
+        if first:
+            first = first._replace(datagram=int(which[first.datagram - 1]) + 1)
         yield f"{times} times: {reason}" + (f"; first at {first}" if first else "")
     for stream in summary.streams:
         if stream.lost:
@@ -129,10 +174,19 @@ def _problems(fault: Fault | None, summary: Summary) -> Iterator[str]:
             )
 
 
-def _wire(folder: Path) -> tuple[dict[tuple[str, FlowKey], Counted], tuple[str, ...]]:
-    """What entered each switch, by switch and flow; what is wrong with the captures."""
-    tables, problems = [], []
-    for file in sorted((folder / "wire").glob("*-in.pcap")):
+_OnWire = dict[tuple[str, FlowKey], Counted]
+
+
+def _wire(folder: Path, points: Iterable[Point]) -> tuple[_OnWire, _OnWire, tuple[str, ...]]:
+    """What entered each switch, what crossed each port of interest, what is wrong with captures."""
+    ports = {point.port for point in points if point.port}
+    problems: list[str] = []
+    entered: _OnWire = {}
+    crossed: _OnWire = {}
+    for file in sorted((folder / "wire").glob("*.pcap")):
+        port, _, direction = file.stem.rpartition("-")
+        if direction != "in" and port not in ports:
+            continue
         try:
             capture = pcap.read(file)
         except (OSError, pcap.NotACaptureError) as odd:
@@ -140,12 +194,14 @@ def _wire(folder: Path) -> tuple[dict[tuple[str, FlowKey], Counted], tuple[str, 
             continue
         if capture.fault is not None:
             problems.append(f"the capture {file.name} is broken: {capture.fault}")
-        tables.append(wire_flows(capture, file.name.partition("-")[0]))
-    counted: dict[tuple[str, FlowKey], Counted] = {}
-    for row in pl.concat(tables).iter_rows(named=True) if tables else ():
-        place = row["observation_point"], flow_key(row)
-        counted[place] = together(counted.get(place), _counted(row))
-    return counted, tuple(problems)
+        for row in wire_flows(capture, port).iter_rows(named=True):
+            key, counted = flow_key(row), _counted(row)
+            if direction == "in":
+                place = port.rpartition("-")[0], key
+                entered[place] = together(entered.get(place), counted)
+            if port in ports:
+                crossed[port, key] = together(crossed.get((port, key)), counted)
+    return entered, crossed, tuple(problems)
 
 
 def _counted(row: Mapping[str, Any]) -> Counted:
@@ -173,12 +229,16 @@ def _attribute(
     Returns:
         What was observed, the same again for packets going out where that is told, and strays.
     """
-    owners = {(point.protocol, point.observation_domain, point.agent): point for point in points}
+    owners = {
+        (point.address, point.protocol, point.observation_domain, point.agent): point
+        for point in points
+    }
     observed: _Observed = {}
     egress: _Observed = {}
     strays: Counter[str] = Counter()
     for row in rows:
-        point = owners.get((row["protocol"], row["observation_domain"], row["agent"]))
+        sender = row["exporter"], row["protocol"], row["observation_domain"], row["agent"]
+        point = owners.get(sender)
         direction, records = row["flowDirection"], row["records"]
         if point is None:
             who = row["agent"] or f"observation domain {row['observation_domain']}"
@@ -192,7 +252,10 @@ def _attribute(
             where = f"{row['protocol']} of {point.observation_point}"
             strays[f"{where} with flowDirection {direction}"] += records
             continue
-        place = point.exporter, point.observation_point, FlowKey.from_json(row["flow"])
+        key = FlowKey.from_json(row["flow"])
+        if point.marker is not None and key.destination == point.marker:
+            continue
+        place = point.exporter, point.observation_point, key
         counted[place] = together(counted.get(place), _counted(row))
     return observed, egress, tuple(f"{count} records by {who}" for who, count in strays.items())
 

@@ -60,7 +60,12 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
         compared = tuple(_not_to_blame(check, links) for check in compared)
     return Verdict(
         expected.scenario,
-        _overall((check.outcome for check in compared), broken=bool(broken), stray=bool(strays)),
+        _overall(
+            (check.outcome for check in compared),
+            broken=bool(broken),
+            stray=bool(strays),
+            absent=bool(evidence.witnesses.absent),
+        ),
         compared,
         (*broken, *strays),
         evidence.notes,
@@ -74,8 +79,10 @@ def _not_to_blame(check: Check, links: str) -> Check:
     return replace(check, outcome=Outcome.INVALID, why=why)
 
 
-def _overall(outcomes: Iterable[Outcome], *, broken: bool, stray: bool) -> Outcome:
+def _overall(outcomes: Iterable[Outcome], *, broken: bool, stray: bool, absent: bool) -> Outcome:
     seen = set(outcomes)
+    if absent and not broken and seen == {Outcome.SKIPPED}:
+        return Outcome.SKIPPED
     if broken or not seen & {Outcome.PASS, Outcome.FAIL}:
         return Outcome.INVALID
     return Outcome.FAIL if stray or Outcome.FAIL in seen else Outcome.PASS

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DECLARED_SENT: Final = "declared → sent"
 SENT_WIRE: Final = "sent → wire"
 WIRE_SWITCH: Final = "wire → switch"
+WIRE_PROBE: Final = "wire → probe"
 EXPORTED_RECEIVED: Final = "exported → received"
 RECEIVED_DECODED: Final = "received → decoded"
 
@@ -33,6 +34,7 @@ def breaks(expected: Expected, evidence: Evidence) -> tuple[Break, ...]:
         [Break(DECLARED_SENT, what) for what in _programs(expected, witnesses)]
         + [Break(SENT_WIRE, what) for what in _wire(expected, evidence)]
         + [Break(WIRE_SWITCH, what) for what in _switches(expected, evidence)]
+        + [Break(WIRE_PROBE, what) for what in _probes(witnesses)]
         + [Break(EXPORTED_RECEIVED, what) for what in _datagrams(witnesses.datagrams)]
         + [Break(RECEIVED_DECODED, what) for what in _decoding(evidence)]
     )
@@ -109,6 +111,16 @@ def _switches(expected: Expected, evidence: Evidence) -> Iterator[str]:
             yield (
                 f"{switch}: {packets} packets ({octets} octets) came in at its ports, it "
                 f"handled {told.packets} ({told.octets_l2} octets)"
+            )
+
+
+def _probes(witnesses: Witnesses) -> Iterator[str]:
+    """Was each probe shown every packet?"""
+    for probe in witnesses.probes:
+        if probe.dropped:
+            yield (
+                f"{probe.dropped} packets found the ring of {probe.exporter} at {probe.switch} "
+                "full: it never saw them"
             )
 
 

@@ -38,15 +38,15 @@ def checks(expected: Expected, evidence: Evidence) -> tuple[Check, ...]:
 
 def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     sampling_checks = sum(
-        point.sampling > 1 and point.observation_point in flow.path
+        point.sampling > 1 and point.is_shown(flow)
         for point in expected.points
         for flow in expected.flows
     )
     for point in expected.points:
         for flow in expected.flows:
-            if point.observation_point not in flow.path:
+            if not point.is_shown(flow):
                 continue
-            blind = point.blind_to(flow.key)
+            blind = _cannot(point, flow.key, evidence)
             if blind:
                 yield _check(point, flow.key, "packets", None, None, Outcome.SKIPPED, blind)
             elif point.sampling > 1:
@@ -59,7 +59,7 @@ def _exact(
     point: Point, flow: ExpectedFlow, expected: Expected, evidence: Evidence
 ) -> Iterator[Check]:
     seen = _observed(point, flow.key, evidence)
-    wire = evidence.wire.get((point.observation_point, flow.key), Counted(0, 0, 0))
+    wire = evidence.on_wire(point, flow.key) or Counted(0, 0, 0)
     if seen is None:
         number = wire.packets if flow.packets is None else flow.packets
         why = f"no such flow; {_nearest(point, flow.key, evidence)}"
@@ -118,7 +118,8 @@ def _times(point: Point, key: FlowKey, seen: Counted, wire: Counted, moved_ms: i
     if None in told:
         why = f"{point.title} reported no times"
         return _check(point, key, "times", right, None, Outcome.FAIL, why)
-    early_ns = SLACK_NS + (moved_ms * 1_000_000 if point.on_switch_clock else 0)
+    early_ms = point.early_ms + (moved_ms if point.on_switch_clock else 0)
+    early_ns = SLACK_NS + early_ms * 1_000_000
     wrong = [
         f"its {name} packet is told {(value - truth) / 1e6:+.1f} ms from when it was on the wire"
         for name, value, truth in zip(("first", "last"), told, right, strict=True)
@@ -130,7 +131,7 @@ def _times(point: Point, key: FlowKey, seen: Counted, wire: Counted, moved_ms: i
 
 def _sampled(point: Point, flow: ExpectedFlow, evidence: Evidence, checks: int) -> Iterator[Check]:
     """Packets by the binomial distribution; octets exactly, where all packets are alike."""
-    wire = evidence.wire.get((point.observation_point, flow.key), Counted(0))
+    wire = evidence.on_wire(point, flow.key) or Counted(0)
     region = sampled(wire.packets, point.sampling, checks)
     seen = _observed(point, flow.key, evidence) or NOTHING
     if region.contains(0):
@@ -161,13 +162,14 @@ def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
         (point.exporter, point.observation_point, flow.key)
         for point in expected.points
         for flow in expected.flows
-        if point.observation_point in flow.path and point.blind_to(flow.key) is None
+        if point.is_shown(flow) and point.blind_to(flow.key) is None
     }
     for measure, observed in (("packets", evidence.observed), ("egress packets", evidence.egress)):
         for (exporter, switch, key), seen in observed.items():
             if (exporter, switch, key) in explained:
                 continue
-            point, on_wire = points[exporter, switch], evidence.wire.get((switch, key))
+            point = points[exporter, switch]
+            on_wire = evidence.on_wire(point, key)
             if on_wire is None:
                 why = "no such packet was on the wire"
             else:
@@ -182,7 +184,11 @@ def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
         for point in expected.points:
             if point.observation_point not in one.points:
                 continue
-            if point.exporter in one.exporters:
+            absent = evidence.witnesses.absent.get(point.exporter)
+            if absent:
+                for measure in one.measures:
+                    yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, absent)
+            elif point.exporter in one.exporters:
                 yield from _written(one, point, evidence)
             elif point.exporter in one.not_asked:
                 why = f"{one.label} is not asked of it: {one.not_asked[point.exporter]}"
@@ -192,7 +198,7 @@ def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
 
 def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]:
     seen = together(*(_observed(point, key, evidence) for key in one.keys))
-    wire = together(*(evidence.wire.get((point.observation_point, key)) for key in one.keys))
+    wire = together(*(evidence.on_wire(point, key) for key in one.keys))
     key, *also = one.keys
     for measure, region in one.measures.items():
         check = _measured(point, key, measure, region, seen)
@@ -204,6 +210,11 @@ def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]
             why = f"{one.label} wants {region}{over}, there are {check.observed}{told}"
             check = replace(check, why=why)
         yield replace(check, also=tuple(also))
+
+
+def _cannot(point: Point, key: FlowKey, evidence: Evidence) -> str | None:
+    """Why nothing of a flow can be reported: the exporter is not there, or is blind to it."""
+    return evidence.witnesses.absent.get(point.exporter) or point.blind_to(key)
 
 
 def _observed(point: Point, key: FlowKey, evidence: Evidence) -> Counted | None:

@@ -73,7 +73,13 @@ class Point:
         not_seen: why packets of a kind are not reported, by kind: ``ipv4``, ``ipv6``, ``non_ip``,
             ``udp/<destination port>``; by ``not <kind>``, why those of all other kinds are not.
         on_switch_clock: whether its times follow the switch's clock, which the flush moves.
+        early_ms: how much too early its times may be, because it tells the clock less finely.
         tells_egress: whether it reports a packet again where it goes out (flowDirection 1).
+        port: the one port at which it listens, to both directions; None: all that enters the
+            switch.
+        marker: what it reports of packets to this address is left out: a flush sends them.
+        address: where its datagrams come from.
+        habits: whose way of filling in the formats it has (`collector.decode.BY_NAME`).
     """
 
     exporter: str
@@ -88,6 +94,20 @@ class Point:
     not_seen: Mapping[str, str]
     on_switch_clock: bool = False
     tells_egress: bool = False
+    early_ms: int = 0
+    port: str | None = None
+    marker: str | None = None
+    address: str = "127.0.0.1"
+    habits: str = "Open vSwitch"
+
+    @property
+    def place(self) -> str:
+        """Where the wire shows what it is shown: the port, or the switch."""
+        return self.port or self.observation_point
+
+    def is_shown(self, flow: ExpectedFlow) -> bool:
+        """Whether a flow's packets come by."""
+        return self.place in (flow.ports if self.port else flow.path)
 
     def blind_to(self, key: FlowKey) -> str | None:
         """Why this exporter cannot report a flow; None if it can."""
@@ -105,6 +125,7 @@ class ExpectedFlow:
         octets_l2: likewise.
         octets_l3: likewise.
         payload_octets: what a TCP connection carries this way; None for the rest.
+        ports: the switch ports that it crosses, in or out.
     """
 
     key: FlowKey
@@ -113,6 +134,7 @@ class ExpectedFlow:
     octets_l2: int | None = None
     octets_l3: int | None = None
     payload_octets: int | None = None
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,6 +267,7 @@ class Evidence:
         observed: what was exported, by exporter, switch and flow; of a packet that is reported
             both coming in and going out, the former.
         egress: the latter.
+        at_ports: what crossed the ports of the points that have one, in either direction.
         strays: exported records that belong to no expected observation point: what they are.
         decoding: problems of the recorded datagrams, in words.
         recorded_datagrams: how many export datagrams were recorded.
@@ -262,6 +285,12 @@ class Evidence:
     wire_problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     egress: Mapping[tuple[str, str, FlowKey], Counted] = field(default_factory=dict)
+    at_ports: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
+
+    def on_wire(self, point: Point, key: FlowKey) -> Counted | None:
+        """What the wire showed a point of a flow."""
+        seen = self.at_ports if point.port else self.wire
+        return seen.get((point.place, key))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Told(BaseModel):
@@ -50,6 +50,20 @@ class SwitchCounters(_Told):
     octets_l2: int
 
 
+class Probe(_Told):
+    """What the capture of one probe says of itself, in packets.
+
+    Attributes:
+        exporter: its name.
+        switch: where it is.
+        dropped: packets that found its ring full.
+    """
+
+    exporter: str
+    switch: str
+    dropped: int
+
+
 class Received(_Told):
     """What the receiver counted, by the port it listened on.
 
@@ -86,6 +100,8 @@ class Witnesses(_Told):
         traffic_started_ns: wall clock, nanoseconds, before the first packet.
         traffic_finished_ns: likewise, after the last.
         clock_moved_ms: how far the flush moved the switch's clock.
+        absent: exporters that this machine does not have, and why.
+        probes: what each probe counted itself.
     """
 
     failed: str | None = None
@@ -96,3 +112,5 @@ class Witnesses(_Told):
     wire: Captured | None = None
     switches: dict[str, SwitchCounters] | None = None
     datagrams: Datagrams | None = None
+    absent: dict[str, str] = Field(default_factory=dict)
+    probes: tuple[Probe, ...] = ()

@@ -21,6 +21,11 @@ class Habits:
     ipfix_sequence: Literal["per domain", "per socket"] = "per domain"
     """What one count of data records runs over: a transport session and domain (RFC 7011 section
     3.1), or all domains that one socket exports."""
+    ipfix_sequence_counts: Literal["what came before", "flows, this message's too"] = (
+        "what came before"
+    )
+    """Data records sent before this message (RFC 7011 section 3.1), or flows' records up to and
+    with it, options records left out."""
     netflow9_sequence: Literal["datagrams", "data records"] = "datagrams"
     """What the header's number counts (RFC 3954 section 5.1: export packets; some count flows)."""
     netflow9_sequence_runs: Literal["per domain", "per exporter"] = "per domain"
@@ -72,3 +77,13 @@ sequence.
 sFlow has frameLength with FCS and stripped 4, no time, and with polling counter records 1, 2,
 1004 and 1005 per port and 2203 and 2207 per bridge.
 """
+
+SOFTFLOWD = Habits(
+    name="softflowd",
+    # ipfix.c: the header is written when the message is full, with the flows sent so far.
+    ipfix_sequence_counts="flows, this message's too",
+)
+"""softflowd 1.1.0, as seen in real exports (tests/golden)."""
+
+BY_NAME = {habits.name: habits for habits in (STANDARD, OPEN_VSWITCH, SOFTFLOWD)}
+"""All of them."""

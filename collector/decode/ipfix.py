@@ -35,11 +35,14 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
         return [], []
     decoder = SetDecoder(block, VERSION, messages, HEADER_OCTETS)
     batches = decoder.decode()
+    first = messages.sequence
+    if block.habits.ipfix_sequence_counts != "what came before":
+        first = first - np.maximum(decoder.units, 0)
     sequenced = Sequenced(
         protocol="ipfix",
         unit="data records",
         rows=messages.row,
-        first=messages.sequence,
+        first=first,
         units=decoder.units,
         source_port=messages.socket,
         observation_domain=None if block.habits.ipfix_sequence == "per socket" else messages.domain,

@@ -133,6 +133,8 @@ class _Read:
     sets: Sets
     units: NDArray[np.int64]
     """Data records of each message, or UNKNOWN."""
+    options_count: bool
+    """Whether options records are among them."""
 
     def decode(self, version: int, layout: Layout, numbers: NDArray[np.int64]) -> Batch | None:
         """Decode the data sets `numbers`, which have this layout."""
@@ -142,6 +144,8 @@ class _Read:
         self._check_rest(numbers, end, located)
         counts = np.bincount(located.owner, minlength=len(numbers))
         known = self.units[message] != UNKNOWN
+        if layout.scopes and not self.options_count:
+            known[:] = False
         np.add.at(self.units, message[known], counts[known])
         if not len(located.owner):
             return None
@@ -204,7 +208,14 @@ class SetDecoder:
         self.sets = walk_sets(block, messages, header_octets)
         self.units = np.zeros(len(messages.row), np.int64)
         self.units[~messages.complete] = UNKNOWN
-        self.read = _Read(block.octets, block.faults, messages, self.sets, self.units)
+        self.read = _Read(
+            block.octets,
+            block.faults,
+            messages,
+            self.sets,
+            self.units,
+            options_count=block.habits.ipfix_sequence_counts == "what came before",
+        )
 
     def decode(self) -> list[Batch]:
         """Learn the templates, then decode what waited for them, then the data sets."""
@@ -385,4 +396,5 @@ def _late(block: Block, key: Key, held: list[Held]) -> _Read:
     sets = Sets(rows, ids, content, content + lengths, cut)
     buffer = np.frombuffer(b"".join(one.content for one in held), np.uint8)
     faults = block.faults.beside(start, number)
-    return _Read(Octets(buffer), faults, messages, sets, np.zeros(len(held), np.int64))
+    units = np.zeros(len(held), np.int64)
+    return _Read(Octets(buffer), faults, messages, sets, units, options_count=True)

@@ -113,6 +113,14 @@ class OpenVSwitch(ABC):
             for rule in one.rules(bridge):
                 _run("ovs-ofctl", "add-flow", bridge.name, rule)
 
+    def switch_off(self, bridges: Iterable[Bridge]) -> None:
+        """Let bridges neither export nor forward anything any more; after `flush`."""
+        names = [bridge.name for bridge in bridges]
+        exports = ("netflow", "sflow", "ipfix")
+        self.configure(("clear", "Bridge", name, *exports) for name in names)
+        for name in names:
+            _run("ovs-ofctl", "del-flows", name)
+
     def teach(self, stations: Iterable[tuple[str, str, str]]) -> None:
         """Tell switches where stations are: ``(bridge, port, MAC)`` each.
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from exporters import Bridge
+from exporters import Bridge, Probe
 from lab.jsonfile import write_json
-from lab.run import wire
+from lab.run import probes, wire
 from lab.run.network import Network
 from lab.run.openvswitch import OpenVSwitch, PrivateSwitch, SystemSwitch
 from lab.run.programs import Program, run_stage
@@ -142,6 +142,7 @@ class Session:
         self._udp_before = _udp_counters()
         self._stage("exporters")
         self.switch.switch_on(self.scenario.exporters, self.bridges)
+        self._probes = self._start_probes()
 
     def traffic(self) -> None:
         """Run all steps; note what their programs declared and counted."""
@@ -172,6 +173,7 @@ class Session:
         }
         moved_ms = self.switch.flush(self.scenario.exporters, self.bridges)
         self.witnesses["clock_moved_ms"] = moved_ms
+        self._flush_probes()
         self.witnesses["datagrams"] = self._stop_receiver()
 
     def finish(self) -> None:
@@ -189,6 +191,32 @@ class Session:
 
     def _stage(self, name: str) -> None:
         self._emit({"event": "stage", "name": name, "at_ns": time.time_ns()})
+
+    def _start_probes(self) -> list[probes.Running]:
+        """Start the probes that this machine has; note those that it has not."""
+        absent = probes.absent(self.scenario.exporters)
+        if absent and os.environ.get("FLOWLAB_REQUIRE_LAB") == "1":
+            raise probes.ProbeFailed(f"FLOWLAB_REQUIRE_LAB=1, but {'; '.join(absent.values())}")
+        self.witnesses["absent"] = absent
+        pairs = [
+            (one, bridge)
+            for one in self.scenario.exporters
+            for bridge in self.bridges
+            if isinstance(one, Probe) and one.is_on(bridge.name) and one.name not in absent
+        ]
+        if pairs and not self.switch.private:
+            raise probes.ProbeFailed(
+                "probes need the private switch: run without --datapath kernel"
+            )
+        return probes.start(pairs, _SWITCH_DIRECTORY / "probes", self._folder / "logs")
+
+    def _flush_probes(self) -> None:
+        """Last of all: what pushes out the probes' last packets must be seen by nobody else."""
+        if self._probes:
+            self._capture.line.send("stop")
+            self._capture.hear(_CAPTURE_LIMIT_S)
+            self.switch.switch_off(self.bridges)
+        self.witnesses["probes"] = probes.flush(self._probes)
 
     def _start_capture(self) -> Program:
         ports, folder = self.network.switch_ports(), self._folder / "wire"

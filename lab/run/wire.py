@@ -163,14 +163,16 @@ def _packet_socket() -> socket.socket:
 
 
 def serve(ports: Mapping[int, str], folder: Path, line: Connection) -> None:
-    """Capture until the other end of the line hangs up; answer each message with the counts."""
+    """Capture until told to ``stop`` or hung up on; answer each message with the counts."""
     capture = Capture(ports, folder)
     line.send({"packets_in": 0, "lost": 0})
     while True:
         try:
             if line.poll(_POLL_S):
-                line.recv()
+                command = line.recv()
                 line.send(capture.flush())
+                if command == "stop":
+                    return
         except (EOFError, BrokenPipeError):
             capture.flush()
             return

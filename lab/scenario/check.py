@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from collector.check.model import why_unseen
 from collector.key import TCP
+from exporters import Probe
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
 from lab.scenario.model import MEASURES, Expectation, nothing_expected
@@ -39,6 +40,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     yield from _exporters_once(document, parts)
     for exporter in parts.exporters:
         yield from _switches(document, parts.topology, exporter)
+        yield from _probed_port(document, parts.topology, exporter)
         if exporter.value is not None and (wrong := exporter.value.wrong()):
             key, message, hint = wrong
             yield document.fault((*exporter.path, key), message, hint, at_key=True)
@@ -124,6 +126,21 @@ def _exporters_once(document: Document, parts: Parts) -> Iterator[Fault]:
             hint = "a switch has one of each kind; keep one of the two, or say 'at' which switches"
             yield document.fault(part.path, f"{part.kind} is listed twice", hint, at_key=True)
         before.append(part)
+
+
+def _probed_port(
+    document: Document, topology: Topology | None, part: Part[Exporter]
+) -> Iterator[Fault]:
+    """The port of a probe is there at every switch that has the probe."""
+    if topology is None or not isinstance(part.value, Probe):
+        return
+    for switch in topology.switches:
+        numbers = [port.number for port in topology.ports(switch.name)]
+        if part.value.is_on(switch.name) and part.value.port not in numbers:
+            message = f"{switch.name} has no port {part.value.port}"
+            hint = f"its ports are {', '.join(map(str, numbers))}; 'at' chooses switches"
+            yield document.fault((*part.path, "port"), message, hint)
+            return
 
 
 def _share_a_switch(one: Exporter | None, other: Exporter | None) -> bool:

@@ -40,6 +40,8 @@ def test_settings_reach_the_database(name, settings, words):
         ("ipfix", Identity(observation_domain=300)),
         ("sflow", Identity(agent="10.255.1.44")),
         ("ipfix-flow", Identity(observation_domain=65536 + 300)),
+        ("softflowd", Identity(observation_domain=0, address="127.1.1.44")),
+        ("pmacctd", Identity(observation_domain=300, address="127.2.1.44")),
     ],
 )
 def test_every_switch_can_be_told_from_the_others(name, identity):
@@ -89,3 +91,49 @@ def test_an_exporter_is_on_where_it_is_said_to_be():
     assert EXPORTERS["netflow"]().is_on("s2")
     assert EXPORTERS["netflow"](at="s1").is_on("s1")
     assert not EXPORTERS["netflow"](at=["s1", "s3"]).is_on("s2")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "-i s1-eth1 -n 127.1.0.1:2055 -v 9"),
+        ({"export": "netflow5"}, "-n 127.1.0.1:2055 -v 5"),
+        ({"export": "ipfix"}, "-n 127.1.0.1:4739 -v 10"),
+        ({"export": "ipfix"}, "-A milli"),
+        ({"port": 2}, "-i s1-eth2"),
+        ({"active_timeout_s": 7}, "-t maxlife=7"),
+        ({"max_flows": 5}, "-m 5"),
+    ],
+)
+def test_softflowds_settings_are_its_arguments(settings, words):
+    command = " ".join(EXPORTERS["softflowd"](**settings).command(S1, "/run/x"))
+    assert command.startswith("softflowd -d ")
+    assert words in command
+
+
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ({}, {"nfprobe_version: 10", "nfprobe_engine: 1", "nfprobe_receiver: 127.2.0.1:4739"}),
+        ({"export": "netflow9"}, {"nfprobe_version: 9", "nfprobe_receiver: 127.2.0.1:2055"}),
+        (
+            {"export": "sflow5", "port": 3},
+            {
+                "pcap_interface: s1-eth3",
+                "sfprobe_receiver: 127.2.0.1:6343",
+                "sfprobe_agentip: 10.254.0.1",
+            },
+        ),
+    ],
+)
+def test_pmacctds_settings_are_in_its_file(settings, lines):
+    written = EXPORTERS["pmacctd"](**settings).configuration(S1, "/run/x").splitlines()
+    assert "daemonize: false" in written
+    assert lines <= set(written)
+
+
+def test_only_a_part_that_would_report_the_marker_leaves_it_to_the_judge():
+    for export in ("netflow9", "ipfix", "sflow5"):
+        probe = EXPORTERS["pmacctd"](export=export)
+        filtered = "aggregate_filter[flows]" in probe.configuration(S1, "/run/x")
+        assert filtered == (probe.observes().marker is None)
