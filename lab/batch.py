@@ -206,6 +206,8 @@ def _print(console: Any, ran: Ran, *, with_table: bool) -> None:
         console.print(line, soft_wrap=True)
     for note in ran.verdict.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
+    if with_table:
+        terminal.print_looked_for(console, ran.verdict)
     console.print(f"{terminal.summary(ran)}  {ran.folder}", soft_wrap=True)
 
 

@@ -138,7 +138,7 @@ def run(
     \b
     Examples:
       flowlab run one-ping
-      flowlab run scenarios/ipv6.yaml my.yaml --keep-going
+      flowlab run protocols/ipv6 my.yaml --keep-going
       flowlab run --all --repeat 20 --jobs 2 --junit report.xml
     """
     from lab import batch
@@ -179,7 +179,7 @@ def check(folders: tuple[str, ...], form: str) -> None:
 
 @main.command("list")
 def list_scenarios() -> None:
-    """List the scenarios of the library."""
+    """List the scenarios of the library, theme by theme."""
     from lab import show as shown
 
     click.echo(shown.listing())

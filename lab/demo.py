@@ -52,6 +52,7 @@ def run(scenario: Scenario, runs: Path, way: Way) -> Ran:
     console.print()
     for line in terminal.complaints(ran.verdict):
         console.print(line, soft_wrap=True)
+    terminal.print_looked_for(console, ran.verdict)
     console.print(f"{terminal.summary(ran)}\n")
     console.print(
         f"Everything is in {ran.folder}: the export datagrams (exports.pcap), what crossed"

@@ -36,6 +36,7 @@ def expected(scenario: Scenario) -> Expected:
         explicit=tuple(_explicit(scenario, planned, topology)),
         tolerances=scenario.tolerances.by_measure(),
         programs=tuple(f"{step.label} {role}" for step in steps for role in step.traffic.roles),
+        look_for=scenario.look_for,
     )
 
 

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 SCENARIOS: Final = Path(__file__).resolve().parent.parent / "scenarios"
 """Beside the package `lab`, in a checkout and in a wheel alike."""
 
+THEMES: Final = (
+    "basics",
+    "protocols",
+    "sampling",
+    "timeouts",
+    "topology",
+    "applications",
+    "attacks",
+    "faults",
+)
+"""The folders of the library, in the order in which a course would take them."""
+
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
@@ -23,26 +35,38 @@ class NoSuchScenario(Exception):
 
 
 def all_scenarios() -> tuple[Path, ...]:
-    """The files of the library, in the order of their names."""
+    """The files of the library, theme by theme, in the order of their names."""
     files = (file for file in SCENARIOS.rglob("*") if file.suffix in _SUFFIXES)
-    return tuple(_near(file) for file in sorted(files, key=lambda file: (file.stem, str(file))))
+    return tuple(_near(file) for file in sorted(files, key=_place))
+
+
+def _place(file: Path) -> tuple[int, str, str]:
+    theme = theme_of(file)
+    return THEMES.index(theme) if theme in THEMES else len(THEMES), theme, file.stem
+
+
+def theme_of(file: Path) -> str:
+    """The theme of a file of the library: the folder that it is in."""
+    return file.parent.name
 
 
 def find(name: str) -> Path:
     """The file that a name from the library, or a path, means.
 
-    A name of the library comes first; ``./name`` is always a file.
+    A name of the library comes first, with its theme before it or without; ``./name`` is always
+    a file.
 
     Raises:
         NoSuchScenario: there is neither; the text says what could have been meant.
     """
     library = {file.stem: file for file in all_scenarios()}
-    if name in library:
-        return library[name]
+    theme, _, bare = name.rpartition("/")
+    if bare in library and theme in ("", theme_of(library[bare])):
+        return library[bare]
     file = Path(name)
     if name and _exists(file):
         return file
-    looks_like_a_file = file.suffix in _SUFFIXES or "/" in name
+    looks_like_a_file = file.suffix in _SUFFIXES or ("/" in name and theme not in THEMES)
     what = f"there is no file {name!r}" if looks_like_a_file else f"there is no scenario {name!r}"
     raise NoSuchScenario(f"{what}; {_hint(file.stem, library)}")
 

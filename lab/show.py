@@ -6,7 +6,7 @@ import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from lab.library import all_scenarios
+from lab.library import all_scenarios, theme_of
 from lab.scenario.document import read
 
 if TYPE_CHECKING:
@@ -29,9 +29,14 @@ _FLAGS: Final = "tcpControlBits"
 
 
 def listing() -> str:
-    """The library: a line for each scenario, its name and its title."""
-    titles = {file.stem: title(file) for file in all_scenarios()}
-    return "\n".join(_columns(list(titles.items())))
+    """The library: below each theme a line for each scenario, its name and its title."""
+    files = all_scenarios()
+    lines = iter(_columns([(file.stem, title(file)) for file in files]))
+    sections = (
+        _section(theme, (line for _, line in zip(members, lines, strict=False)))
+        for theme, members in groupby(files, theme_of)
+    )
+    return "\n\n".join("\n".join(section) for section in sections)
 
 
 def title(file: Path) -> str:
@@ -54,7 +59,8 @@ def describe(scenario: Scenario) -> str:
     topology = scenario.build_topology()
     sections = [
         [scenario.title, "=" * len(scenario.title)],
-        [*_wrapped(scenario.description), *_looked_for(scenario.look_for)],
+        _wrapped(scenario.description),
+        _section("Look for", looked_for(scenario.look_for)),
         _section("Network", _network(topology)),
         _section("Exporters", _exporters(scenario.exporters)),
         _section("Traffic", _traffic(scenario)),
@@ -73,7 +79,8 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH)
 
 
-def _looked_for(lines: Sequence[str]) -> Iterator[str]:
+def looked_for(lines: Sequence[str]) -> Iterator[str]:
+    """What a scenario's author wants one to look for, item by item."""
     for line in lines:
         yield from textwrap.wrap(line, WIDTH, initial_indent="- ", subsequent_indent="  ")
 

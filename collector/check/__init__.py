@@ -69,6 +69,7 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
         compared,
         (*broken, *strays),
         evidence.notes,
+        expected.look_for,
     )
 
 

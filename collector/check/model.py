@@ -169,6 +169,7 @@ class Expected:
         explicit: what the scenario's author expects besides.
         tolerances: how far ``packets`` and ``octets`` may be off.
         programs: the traffic programs that have to report, ``step 1 send``.
+        look_for: what a reader of the report should look for, line by line.
     """
 
     scenario: str
@@ -177,6 +178,7 @@ class Expected:
     explicit: tuple[Explicit, ...] = ()
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     programs: tuple[str, ...] = ()
+    look_for: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``expected.json`` has it: keys under their IANA names."""
@@ -349,12 +351,14 @@ class Verdict:
     checks: tuple[Check, ...]
     breaks: tuple[Break, ...] = ()
     notes: tuple[str, ...] = ()
+    look_for: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``verdict.json`` has it."""
         return {
             "scenario": self.scenario,
             "verdict": str(self.outcome),
+            "look_for": list(self.look_for),
             "experiment": [asdict(one) for one in self.breaks],
             "notes": list(self.notes),
             "checks": [check.to_json() for check in self.checks],

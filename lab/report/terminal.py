@@ -138,6 +138,14 @@ def complaints(verdict: Verdict) -> list[str]:
     return lines
 
 
+def print_looked_for(console: Console, verdict: Verdict) -> None:
+    """What the scenario's author wants one to look for in the table above; nothing if nothing."""
+    if verdict.look_for:
+        console.print("Look for", style="bold")
+    for line in verdict.look_for:
+        console.print(f"  - {line}", markup=False, soft_wrap=True)
+
+
 def _complaint(check: Check) -> str:
     """Flow, switch, exporter, measure, expected, observed, and why."""
     style = _STYLE[check.outcome]

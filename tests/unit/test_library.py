@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.library import SCENARIOS, NoSuchScenario, all_scenarios, find
+from lab.library import SCENARIOS, THEMES, NoSuchScenario, all_scenarios, find
 from lab.scenario.load import inspect, load
 
+ONE_PING = SCENARIOS / "basics" / "one-ping.yaml"
 NAMES = [file.stem for file in all_scenarios()]
 
 
 def test_the_ten_are_there():
-    assert sorted(NAMES) == NAMES
     ten = {
         "active-timeout",
         "ipv6",
@@ -29,6 +29,13 @@ def test_the_ten_are_there():
     assert not ten - set(NAMES)
 
 
+def test_every_scenario_is_in_the_folder_of_a_theme_and_has_a_name_of_its_own():
+    places = [file.resolve().relative_to(SCENARIOS).parts[:-1] for file in all_scenarios()]
+    assert set(places) <= {(theme,) for theme in THEMES}
+    assert sorted(places, key=lambda place: THEMES.index(place[0])) == places
+    assert len(set(NAMES)) == len(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_of_the_library_is_right_and_says_what_to_look_for(name):
     inspection = inspect(find(name))
@@ -37,19 +44,21 @@ def test_a_scenario_of_the_library_is_right_and_says_what_to_look_for(name):
     scenario = inspection.scenario
     assert scenario is not None
     assert scenario.name == name, "the file's name is the scenario's"
-    assert scenario.description.count(".") >= 2
-    assert "look " in scenario.description.lower()
+    assert scenario.description
+    assert len(scenario.look_for) == 3
+    assert max(map(len, scenario.look_for)) <= 100
 
 
 def test_a_name_means_a_file_of_the_library():
-    assert find("one-ping").resolve() == SCENARIOS / "one-ping.yaml"
+    assert find("one-ping").resolve() == ONE_PING
+    assert find("basics/one-ping").resolve() == ONE_PING
 
 
 def test_paths_are_short_where_that_is_possible(monkeypatch, tmp_path):
     monkeypatch.chdir(SCENARIOS.parent)
-    assert find("one-ping") == Path("scenarios/one-ping.yaml")
+    assert find("one-ping") == Path("scenarios/basics/one-ping.yaml")
     monkeypatch.chdir(tmp_path)
-    assert find("one-ping") == SCENARIOS / "one-ping.yaml"
+    assert find("one-ping") == ONE_PING
 
 
 def test_a_path_means_that_file(monkeypatch, tmp_path):
@@ -59,7 +68,7 @@ def test_a_path_means_that_file(monkeypatch, tmp_path):
     assert find("my.yaml") == Path("my.yaml")
     assert find(str(tmp_path / "my.yaml")) == tmp_path / "my.yaml"
     assert find("./one-ping") == Path("one-ping")
-    assert find("one-ping") == SCENARIOS / "one-ping.yaml"
+    assert find("one-ping") == ONE_PING
 
 
 @pytest.mark.parametrize(
@@ -68,6 +77,8 @@ def test_a_path_means_that_file(monkeypatch, tmp_path):
         ("one-pong", "there is no scenario 'one-pong'; did you mean 'one-ping'?"),
         ("one_ping", "there is no scenario 'one_ping'; did you mean 'one-ping'?"),
         ("ONE-PING", "there is no scenario 'ONE-PING'; did you mean 'one-ping'?"),
+        ("basics/one-pong", "there is no scenario 'basics/one-pong'; did you mean 'one-ping'?"),
+        ("faults/one-ping", "there is no scenario 'faults/one-ping'; did you mean 'one-ping'?"),
         ("xyz", "there is no scenario 'xyz'; 'flowlab list' shows all there are"),
         ("", "there is no scenario ''; 'flowlab list' shows all there are"),
         ("a/ipv5.yaml", "there is no file 'a/ipv5.yaml'; did you mean 'ipv6'?"),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lab.library import all_scenarios, find
+from lab.library import all_scenarios, find, theme_of
 from lab.scenario.load import inspect_octets, load
 from lab.show import describe, listing, title
 
@@ -21,9 +21,12 @@ def described(text: str) -> list[str]:
 
 
 def test_the_list_has_each_scenario_and_its_title():
-    lines = listing().splitlines()
-    assert [line.split()[0] for line in lines] == NAMES
-    assert "one-udp-stream         One UDP stream across two switches" in lines
+    sections = [section.splitlines() for section in listing().split("\n\n")]
+    names = [line.split()[0] for _, *lines in sections for line in lines]
+    assert names == NAMES
+    assert [theme for theme, *_ in sections] == list(dict.fromkeys(map(theme_of, all_scenarios())))
+    basics = next(lines for theme, *lines in sections if theme == "basics")
+    assert "  one-udp-stream         One UDP stream across two switches" in basics
 
 
 def test_the_flagship_is_shown_whole():
@@ -76,7 +79,7 @@ look_for: [one thing, another]
 """)
     text = "\n".join(lines)
     for part in (
-        "- one thing\n- another",
+        "Look for\n  - one thing\n  - another",
         "  h1…h20\n",
         "… h20  10.0.0.20",
         "1. at the same time:",

@@ -201,7 +201,7 @@ def test_every_topology_and_every_traffic_kind_can_be_written():
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("scenarios/one-ping.yaml", "one-ping"),
+        ("scenarios/basics/one-ping.yaml", "one-ping"),
         ("My first try.yaml", "My-first-try"),
         ("../..yaml", "scenario"),
         (".hidden.yaml", "hidden"),
