@@ -48,6 +48,37 @@ def judge_folder(folder: Path) -> Verdict:
     Raises:
         NotARun: the folder is not a run folder, or a file of it cannot be read.
     """
+    recorded = read_run(folder)
+    verdict = judge(recorded.expected, recorded.evidence)
+    try:
+        write_json(folder / "observed.json", recorded.rows)
+        write_json(folder / "verdict.json", verdict.to_json())
+    except OSError as refused:
+        return replace(verdict, notes=(*verdict.notes, f"could not be written down: {refused}"))
+    return verdict
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds, read and decoded: all that a verdict is reached from.
+
+    Attributes:
+        expected: what was expected.
+        evidence: what was witnessed.
+        rows: what was exported, as ``observed.json`` has it.
+    """
+
+    expected: Expected
+    evidence: Evidence
+    rows: list[dict[str, Any]]
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        NotARun: the folder is not a run folder, or a file of it cannot be read.
+    """
     expected = _read_expected(folder)
     recorded = _decode(folder, expected.points)
     observed, egress, strays = _attribute(recorded.rows, expected.points)
@@ -64,13 +95,7 @@ def judge_folder(folder: Path) -> Verdict:
         wire_problems=wire_problems,
         witnesses=_read_witnesses(folder),
     )
-    verdict = judge(expected, evidence)
-    try:
-        write_json(folder / "observed.json", recorded.rows)
-        write_json(folder / "verdict.json", verdict.to_json())
-    except OSError as refused:
-        return replace(verdict, notes=(*verdict.notes, f"could not be written down: {refused}"))
-    return verdict
+    return Run(expected, evidence, recorded.rows)
 
 
 def observed_rows(folder: Path) -> list[dict[str, Any]]:
