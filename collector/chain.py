@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.octets import Octets
 
 if TYPE_CHECKING:
@@ -57,18 +58,51 @@ class Kind(NamedTuple):
     """By how much these numbers may differ."""
 
 
-def follow(octets: Octets, begin: int, kind: Kind) -> tuple[NDArray[np.int64], int]:
-    """Where the records from `begin` on start, and where the first is that is not among them.
+class Chain(NamedTuple):
+    """Records that follow each other."""
 
-    Not among them is what is not whole, or of a length that cannot be, and what is behind that.
-    """
-    at, parts = begin, [np.empty(0, np.int64)]
+    at: NDArray[np.int64]
+    """Where they start."""
+    heads: NDArray[np.uint8]
+    """Their heads, shape (records, octets)."""
+    end: int
+    """Where the first is that is not among them: not whole, or of a length that cannot be."""
+
+
+def follow(octets: Octets, begin: int, kind: Kind) -> Chain:
+    """The records from `begin` on."""
+    at, parts = begin, []
     while True:
-        found, used = _follow(Octets(octets.buffer[at : at + _PIECE_OCTETS]), kind)
-        if not used:
-            return np.concatenate(parts), at
-        parts.append(found + at)
-        at += used
+        piece = Octets(octets.buffer[at : at + _PIECE_OCTETS])
+        found = _compiled(piece, kind) or _numpy(piece, kind)
+        parts.append(found._replace(at=found.at + at))
+        at += found.end
+        if not found.end or at == len(octets):
+            break
+    if len(parts) == 1:
+        return parts[0]._replace(end=at)
+    starts = np.concatenate([part.at for part in parts])
+    return Chain(starts, np.concatenate([part.heads for part in parts]), at)
+
+
+def _compiled(octets: Octets, kind: Kind) -> Chain | None:
+    """The same by the kernel."""
+    followed = kernel.follow(
+        octets.buffer,
+        order=kind.order,
+        head=kind.head,
+        length_at=kind.length_at,
+        beside=kind.beside,
+        shortest=kind.shortest,
+        longest=kind.longest,
+    )
+    return None if followed is None else Chain(*followed)
+
+
+def _numpy(octets: Octets, kind: Kind) -> Chain:
+    """The same by many cursors."""
+    at, end = _follow(octets, kind)
+    return Chain(at, octets.items(at, f"V{kind.head}").view(np.uint8).reshape(-1, kind.head), end)
 
 
 def _follow(octets: Octets, kind: Kind) -> tuple[NDArray[np.int64], int]:

@@ -49,6 +49,9 @@ class Stream(Protocol):
     broken: str
     """Why there are no more ("": the file is over)."""
 
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with the next octets, as far as they come; how many these were."""
+
     def read(self, most: int, /) -> bytes:
         """The next octets, at least one, of a file that is not packed as soon as there are any.
 
@@ -129,6 +132,14 @@ class _Plain:
             self.first += octets
         self._ahead = self.first
 
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with the next octets, as far as they come; how many these were."""
+        if not self._ahead:
+            return int(self._file.readinto1(room))
+        piece = self.read(len(room))
+        room[: len(piece)] = piece
+        return len(piece)
+
     def read(self, most: int, /) -> bytes:
         """The next octets."""
         if self._ahead:
@@ -149,6 +160,12 @@ class _Unpacked:
         self.broken = ""
         self._packed = packed
         self._ahead = b""
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with the next octets, or all that are left; how many these were."""
+        piece = self.read(len(room))
+        room[: len(piece)] = piece
+        return len(piece)
 
     def read(self, most: int, /) -> bytes:
         """The next octets: as many as asked for, or all that are left."""

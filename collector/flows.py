@@ -103,8 +103,12 @@ def flows(decoded: Decoded) -> pl.DataFrame:
     return _with_texts(table, ("exporter", "agent")).select(_typed(FLOWS))
 
 
-def observed(decoded: Decoded) -> Iterator[Columns]:
+def observed(decoded: Decoded, *, origin: bool = True) -> Iterator[Columns]:
     """What every record says of a flow, who sent it, and where it is: before anything is summed.
+
+    Args:
+        decoded: the records.
+        origin: whether it is asked where they are.
 
     Yields:
         For each batch `collector.observations.observe`'s columns, those of `OBSERVER_NUMBERS` as
@@ -113,7 +117,7 @@ def observed(decoded: Decoded) -> Iterator[Columns]:
     for batch in decoded.batches:
         columns = observe(batch, decoded.habits)
         if columns is not None:
-            yield columns | _observer(batch)
+            yield columns | _observer(batch) | (_origin(batch) if origin else {})
 
 
 def rows(columns: Columns) -> pl.DataFrame:
@@ -169,13 +173,11 @@ def flow_json(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _observer(batch: Batch) -> Columns:
-    """Who sent the records of a batch, and where they are."""
+    """Who sent the records of a batch."""
     columns: Columns = {
         "protocol": batch.protocol,
         "exporter_upper": batch.exporter[:, 0],
         "exporter_lower": batch.exporter[:, 1],
-        "origin": np.maximum(batch.datagram, 0).astype(np.uint64) << 32
-        | batch.offset.astype(np.uint64),
     }
     if batch.observation_domain is not None:
         columns["observation_domain"] = batch.observation_domain
@@ -183,6 +185,12 @@ def _observer(batch: Batch) -> Columns:
         columns["agent_upper"], columns["agent_lower"] = batch.agent[:, 0], batch.agent[:, 1]
         columns["sub_agent"] = batch.sub_agent
     return columns
+
+
+def _origin(batch: Batch) -> Columns:
+    """Where the records of a batch are."""
+    datagram = np.maximum(batch.datagram, 0).astype(np.uint64)
+    return {"origin": datagram << 32 | batch.offset.astype(np.uint64)}
 
 
 def _frame(columns: Columns, schema: Mapping[str, Any]) -> pl.DataFrame:

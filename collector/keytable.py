@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from collector import kernel
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,6 +59,9 @@ class KeyTable:
         Args:
             words: for each word of the key an array of shape (rows,).
         """
+        numbers = self._compiled(words)
+        if numbers is not None:
+            return numbers
         place = self._place(words)
         found = self._places.take(place)
         other = found == 0
@@ -66,6 +71,20 @@ class KeyTable:
         if len(rest):
             found[rest] = self._probe([word[rest] for word in words])
         return found.astype(np.int64) - 1
+
+    def _compiled(self, words: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64] | None:
+        """The same by the kernel, if it is there."""
+        numbers, row = np.empty(len(words[0]), np.int64), 0
+        while True:
+            table = kernel.Keys(self._places, self._keys, int(self._seed))
+            done = kernel.number_keys(table, self._count, words, numbers, row)
+            if done is None:
+                return None
+            row, self._count = done
+            if row == len(numbers):
+                return numbers
+            # All that follow may be new, but mostly few are.
+            self._make_room(min(len(numbers) - row, max(self._count, 1)))
 
     def _place(self, words: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
         """Where the search for each key begins."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from collector.decode.address import IPV4_MAPPED
+from collector.decode.layout import Columns as LayoutColumns
 from collector.decode.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, WITH_PORTS
 from collector.decode.packet_columns import packet_columns
 from collector.decode.sampling import sampling_rate
@@ -30,6 +31,15 @@ Columns = dict[str, Any]
 """Name to array with a value per record, or to the one value of all. A masked array is not known
 where it is masked; a column that is not there is not known at all."""
 
+_ASKED: Final = (
+    *("sourceIPv4Address", "destinationIPv4Address", "protocolIdentifier"),
+    *("sourceTransportPort", "destinationTransportPort", "tcpControlBits", "flowDirection"),
+    *("packetDeltaCount", "octetDeltaCount", "layer2OctetDeltaCount"),
+    *(f"flow{end}{unit}" for end in ("Start", "End") for unit in ("Milliseconds", "Seconds")),
+    *("flowStartSysUpTime", "flowEndSysUpTime"),
+    *("flowStartDeltaMicroseconds", "flowEndDeltaMicroseconds", "samplingInterval"),
+)
+"""What is asked of nearly every record: it is read in one go."""
 _SYN: Final = 0x02
 _FIN: Final = 0x01
 _ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}
@@ -45,6 +55,8 @@ def observe(batch: Batch, habits: Habits) -> Columns | None:
         flowDirection, packets, octets_l2, octets_l3, tcpControlBits, first_ns, last_ns and samples
         (packets before scaling) what is known.
     """
+    if isinstance(batch.columns, LayoutColumns):
+        batch.columns.read_together(_ASKED)
     if batch.kind == "flow sample":
         return _sample(batch.columns)
     key = _record_key(batch.columns) if batch.kind == "data" else None

@@ -135,14 +135,17 @@ def blocks(file: File, block_octets: int) -> Iterator[Capture]:
         NotACaptureError: it is no pcap or pcapng file.
     """
     form: Format | None = None
-    before, rest, begin = _Before(), b"", 0
+    before, begin = _Before(), 0
+    rest = np.empty(0, np.uint8)
     with stream_of(file) as stream:
         while True:
-            piece = stream.read(block_octets)
-            buffer = np.frombuffer(rest + piece, np.uint8)
+            buffer = np.empty(len(rest) + block_octets, np.uint8)
+            buffer[: len(rest)] = rest
+            piece = stream.read_into(buffer.data[len(rest) :])
+            buffer = buffer[: len(rest) + piece]
             if form is None:
                 if piece and len(buffer) < _FILE_HEADER_OCTETS:
-                    rest = buffer.tobytes()
+                    rest = buffer
                     continue
                 form, begin = _format(buffer, _name(file))
             found = form.frames(buffer, begin)
@@ -152,7 +155,7 @@ def blocks(file: File, block_octets: int) -> Iterator[Capture]:
             if part.fault is not None or not piece:
                 return
             before = _Before(before.frames + len(part), before.octets + found.stop.at)
-            rest, begin = buffer[found.stop.at :].tobytes(), 0
+            rest, begin = buffer[found.stop.at :], 0
 
 
 def _split(capture: Capture) -> Iterator[Capture]:
@@ -248,8 +251,8 @@ class _Pcap:
     def frames(self, buffer: NDArray[np.uint8], begin: int) -> Frames:
         """The frames in the octets from `begin` on."""
         octets = Octets(buffer)
-        found, end = follow(octets, begin, _KINDS[self.byte_order])
-        words = octets.words(found, 4, self.byte_order)
+        found, heads, end = follow(octets, begin, _KINDS[self.byte_order])
+        words = heads.view(self.byte_order + "u4")
         seconds, fraction, lengths, original = (
             words[:, column].astype(np.int64) for column in range(4)
         )

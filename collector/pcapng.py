@@ -184,7 +184,7 @@ def _order_at(octets: Octets, at: int, order: str) -> str | None:
 
 def _chain(octets: Octets, at: int, order: str) -> tuple[NDArray[np.int64], Stop]:
     """Where whole blocks of one byte order begin; where they end, and why no block follows."""
-    found, end = follow(octets, at, _KINDS[order])
+    found, _, end = follow(octets, at, _KINDS[order])
     if not len(found):
         return found, _missing(octets, end, order)
     words = octets.words(found, 3, order)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.address import ipv4_column
 from collector.decode.packet import IPV4, IPV6, UDP
 from collector.links import LINUX_COOKED, LINUX_COOKED_2, RAW_IP
@@ -109,6 +110,15 @@ def plain_udp(
     """
     if linktype not in _LINKS:
         return []
+    all_of_them = len(rows) == len(start)
+    compiled = kernel.plain_udp(
+        octets.buffer,
+        start if all_of_them else start[rows],
+        captured if all_of_them else captured[rows],
+        *_LINKS[linktype],
+    )
+    if compiled is not None:
+        return [_payloads_of(compiled, rows)]
     found = []
     for network in (IPV4, IPV6):
         form = _form(linktype, network)
@@ -123,6 +133,14 @@ def plain_udp(
         found.append(_payloads(headers[plain], declared[plain], rows[plain], start, captured))
         rows = rows[~plain]
     return found
+
+
+def _payloads_of(udp: kernel.PlainUdp, rows: NDArray[np.int64]) -> Payloads:
+    """What the kernel has found among these rows."""
+    columns: list[NDArray[Any]] = [rows, *udp[1:]]
+    if not udp.plain.all():
+        columns = [column[udp.plain] for column in columns]
+    return Payloads(*columns)
 
 
 @cache

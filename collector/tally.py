@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from collector import kernel
 from collector.decode.address import IPV4_MAPPED
+from collector.decode.groups import codes
 from collector.decode.packet import IPV4
 from collector.keytable import KeyTable
 
@@ -80,6 +82,8 @@ _COUNTERS: Final[Mapping[str, tuple[Any, Any]]] = {
     "origin": (np.uint64, _NOWHERE),
 }
 """Type and first value of what is counted for each key."""
+_EXTREMES: Final = (("first_ns", "least", np.minimum), ("last_ns", "greatest", np.maximum))
+"""Times: how the kernel keeps them, and numpy."""
 _COUNTED: Final[dict[str, Any]] = {
     **dict.fromkeys(SUMMED, pl.UInt64),
     "tcpControlBits": pl.UInt16,
@@ -238,11 +242,20 @@ class _Observers:
                 self._small(columns),
             )
         ]
-        rows = [np.atleast_1d(word) for word in np.broadcast_arrays(*words)]
-        numbers = self._known.numbers(rows)
+        differing = [word for word in words if word.ndim]
+        if not differing:
+            return self._numbers([word.reshape(1) for word in words])[0]
+        # Observers are few, so each is looked up once.
+        code = codes(*differing)
+        one_of_each = np.zeros(int(code.max()) + 1, np.int64)
+        one_of_each[code] = np.arange(len(code))
+        rows = [word[one_of_each] if word.ndim else word for word in words]
+        return self._numbers([*np.broadcast_arrays(*rows)])[code]
+
+    def _numbers(self, words: list[NDArray[np.uint64]]) -> NDArray[np.int64]:
+        numbers = self._known.numbers(words)
         self._learn()
-        found = self._asked_of[numbers]
-        return found if rows[0].size != 1 else found[0]
+        return self._asked_of[numbers]
 
     def _small(self, columns: Columns) -> Any:
         """A word of sub-agent, direction, protocol, and of what is known at all."""
@@ -293,7 +306,7 @@ class _Counts:
         """Count records by their keys."""
         at = self.keys.numbers(words)
         self._make_room()
-        np.add.at(self._of["records"], at, _U64(1))
+        _add(self._of["records"], at, None)
         for name in SUMMED:
             column = columns.get(name)
             if column is None:
@@ -303,21 +316,29 @@ class _Counts:
             if unknown is not None:
                 self._of[f"no {name}"][at[unknown]] = True
                 values = np.where(unknown, 0, values)
-            np.add.at(self._of[name], at, np.asarray(values).astype(np.uint64, copy=False))
+            _add(self._of[name], at, values)
         if (flags := columns.get("tcpControlBits")) is not None:
-            values, unknown = _parts(flags)
-            values = np.asarray(values).astype(np.uint32) | _KNOWN
-            if unknown is not None:
-                values[unknown] = 0
-            known = self._of["tcpControlBits"]
-            # Flags that are new are rare, and looking for them is cheaper than setting all.
-            new = np.flatnonzero(values & ~known.take(at))
-            np.bitwise_or.at(known, at[new], values[new])
-        for name, extreme in (("first_ns", np.minimum), ("last_ns", np.maximum)):
-            if (times := columns.get(name)) is not None:
+            self._add_flags(at, flags)
+        for name, how, extreme in _EXTREMES:
+            if (times := columns.get(name)) is None:
+                continue
+            if not kernel.keep(how, self._of[name], at, times):
                 extreme.at(self._of[name], at, times)
         if (origin := columns.get("origin")) is not None:
             np.minimum.at(self._of["origin"], at, origin)
+
+    def _add_flags(self, at: NDArray[np.int64], flags: Any) -> None:
+        """Add TCP flags to those that are known."""
+        values, unknown = _parts(flags)
+        values = np.asarray(values).astype(np.uint32) | _KNOWN
+        if unknown is not None:
+            values[unknown] = 0
+        known = self._of["tcpControlBits"]
+        if kernel.keep("or", known, at, values):
+            return
+        # Flags that are new are rare, and looking for them is cheaper than setting all.
+        new = np.flatnonzero(values & ~known.take(at))
+        np.bitwise_or.at(known, at[new], values[new])
 
     def series(self) -> list[pl.Series]:
         """The counters as columns, a row for each key."""
@@ -339,6 +360,13 @@ class _Counts:
                 grown = np.full(size, start, kind)
                 grown[:have] = self._of[name]
                 self._of[name] = grown
+
+
+def _add(sums: NDArray[np.uint64], at: NDArray[np.int64], values: Any) -> None:
+    """Add the values of rows (None: 1) in their places."""
+    if not kernel.keep("add", sums, at, values):
+        whole = _U64(1) if values is None else np.asarray(values).astype(np.uint64, copy=False)
+        np.add.at(sums, at, whole)
 
 
 def at(column: Any, rows: NDArray[np.intp]) -> Any:

@@ -321,8 +321,10 @@ def collect(
     from collector.live import Collector
     from collector.source import HABITS
     from collector.store import VIEWS, Store, WrongViewError, chosen_views
+    from lab.compiled import compile_kernel
     from lab.report.live import Status
 
+    compile_kernel()
     try:
         listening = parse(places)
         http = None if metrics is None else parse_http(metrics)
@@ -381,10 +383,12 @@ def _where(text: str | None) -> Where | None:
 
 
 def _reading(habits: str | None, ports: tuple[tuple[int, str], ...]) -> Any:
-    """How a source is to be read."""
+    """How a source is to be read; what reads it fast is compiled, if that can be."""
     from collector.decoding import ports_of
     from collector.source import HABITS
+    from lab.compiled import compile_kernel
 
+    compile_kernel()
     return {"habits": None if habits is None else HABITS[habits], "ports": ports_of(ports)}
 
 

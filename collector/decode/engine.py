@@ -28,7 +28,7 @@ from collector.decode.template_store import Key, Templates
 from collector.decode.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -249,22 +249,36 @@ class Decoder:
         """Sort datagrams by protocol and version; the rows of each."""
         datagrams, octets = block.datagrams, block.octets
         port = datagrams.destination_port
-        sorted_out = {_UNASSIGNED: np.flatnonzero(~np.isin(port, list(self.ports)))}
+        sorted_out = {_UNASSIGNED: _to(port, self.ports, others=True)}
         for family, versions in _VERSIONS.items():
             numbers = [number for number, of in self.ports.items() if of == family]
-            rows = np.flatnonzero(np.isin(port, numbers))
+            rows = _to(port, numbers)
             needed = 2 if family == NETFLOW else 4
             at, length = datagrams.offset[rows], datagrams.length[rows]
             short = length < needed
             block.faults.add(rows, at, needed, length, "no version field", where=short)
             rows, at, length = rows[~short], at[~short], length[~short]
             version = octets.u16(at) if family == NETFLOW else octets.u32(at)
+            same = len(version) > 0 and bool((version == version[0]).all())
             for number, protocol in versions.items():
-                sorted_out[protocol] = rows[version == number]
+                sorted_out[protocol] = rows[version == number] if not same else rows[:0]
+            if same and int(version[0]) in versions:
+                sorted_out[versions[int(version[0])]] = rows
+                continue
             other = ~np.isin(version, list(versions))
             reason = f"version is none that is known of {family}"
             block.faults.add(rows, at, 0, length, reason, where=other)
         return sorted_out
+
+
+def _to(
+    port: NDArray[np.uint16], numbers: Collection[int], *, others: bool = False
+) -> NDArray[np.int64]:
+    """The datagrams that went to one of these ports, or to `others`."""
+    if len(port) and (port == port[0]).all():
+        # Mostly all went to one.
+        return np.arange(len(port) if (int(port[0]) in numbers) is not others else 0)
+    return np.flatnonzero(np.isin(port, list(numbers), invert=others))
 
 
 def decode(

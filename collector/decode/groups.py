@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_NEAR: Final = 1 << 16
+"""Numbers that differ by less are looked up in a table instead of sorted."""
+
 
 def codes(*columns: NDArray[Any]) -> NDArray[np.int64]:
     """A number per row, 0, 1, …: equal for two rows exactly if they agree in all columns."""
@@ -18,20 +21,39 @@ def codes(*columns: NDArray[Any]) -> NDArray[np.int64]:
     count = 1
     for column in columns:
         # Most columns of most captures have one value only.
-        if len(column) and (column == column[0]).all():
+        if not len(column) or (column == column[0]).all():
             continue
-        values, inverse = np.unique(column, return_inverse=True)
-        code = code * len(values) + inverse
-        count *= len(values)
-        if count >= 1 << 31:
-            code = np.unique(code, return_inverse=True)[1]
-            count = int(code.max()) + 1
-    return np.unique(code, return_inverse=True)[1] if count > 1 else code
+        values, inverse = _numbered(column)
+        code = inverse if count == 1 else code * values + inverse
+        count *= values
+        if count > _NEAR:
+            count, code = _numbered(code)
+    return _numbered(code)[1] if count > 1 else code
+
+
+def _numbered(column: NDArray[Any]) -> tuple[int, NDArray[np.int64]]:
+    """How many values there are, and for each row the number of its value in their order."""
+    if column.dtype == np.bool_:
+        column = column.view(np.uint8)
+    least = column.min()
+    if int(column.max()) - int(least) < _NEAR:
+        distance = (column - least).astype(np.int64)
+        there = np.zeros(int(distance.max()) + 1, np.bool_)
+        there[distance] = True
+        numbers = np.cumsum(there) - 1
+        return int(numbers[-1]) + 1, numbers[distance]
+    values, inverse = np.unique(column, return_inverse=True)
+    return len(values), inverse
 
 
 def split(code: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """The rows of each group, ascending, group by group."""
     if not len(code):
         return
-    order = np.argsort(code, kind="stable")
+    most = int(code.max())
+    if not most and not code.min():
+        yield np.arange(len(code))
+        return
+    # Short numbers are sorted by their digits, several times faster.
+    order = np.argsort(code.astype(np.uint16) if most < _NEAR else code, kind="stable")
     yield from np.split(order, np.flatnonzero(np.diff(code[order])) + 1)

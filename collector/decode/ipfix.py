@@ -57,8 +57,8 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
     short = available < HEADER_OCTETS
     faults.add(rows, start, HEADER_OCTETS, available, "no IPFIX message header", where=short)
     rows, start, available = rows[~short], start[~short], available[~short]
-    header = octets.records(start, _HEADER)
-    length = header["length"].astype(np.int64)
+    header = octets.numbers(start, _HEADER)
+    length = header["length"]
     for bad, reason in (
         (length < HEADER_OCTETS, "message length below the header's"),
         (length > available, "message longer than its datagram"),
@@ -73,9 +73,9 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
         complete=length == available,
         source=datagrams.source[rows],
         socket=datagrams.source_port[rows].astype(np.int64),
-        sequence=header["sequence"].astype(np.int64),
-        domain=header["domain"].astype(np.int64),
-        export_time_ns=header["time"].astype(np.int64) * 1_000_000_000,
+        sequence=header["sequence"],
+        domain=header["domain"],
+        export_time_ns=header["time"] * 1_000_000_000,
         uptime_ms=np.full(len(rows), -1, np.int64),
         arrived_ns=datagrams.timestamp_ns[rows],
     )

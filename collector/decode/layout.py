@@ -9,13 +9,14 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.elements import RAW
 
 if TYPE_CHECKING:
@@ -152,6 +153,10 @@ class Layout:
         self, octets: Octets, start: NDArray[np.int64], end: NDArray[np.int64]
     ) -> Located:
         """The n-th record of every set at the same time, then the next, until no set has one."""
+        walked = kernel.records(octets.buffer, start, end, self.widths, self.minimum_octets)
+        if walked is not None:
+            nothing = np.zeros(len(start), np.int64)
+            return Located(*walked, nothing.astype(bool), nothing)
         rest = start.copy()
         broken = np.zeros(len(start), np.bool_)
         needed = np.zeros(len(start), np.int64)
@@ -267,6 +272,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         self._segments = segments
         self._computed = computed or {}
         self._derived = derived or {}
+        self._given = {*self._computed, *self._derived}
         self._gathered: dict[int, NDArray[np.void]] = {}
         self._columns: dict[str, NDArray[Any]] = {}
 
@@ -297,12 +303,38 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         """Decode one column."""
         if place.field.width == VARIABLE:
             return self._values(place)
+        if self.read_together([name]):
+            return self._columns[name]
         segment = self._gathered.get(place.segment)
         if segment is None:
             dtype = self.layout.segment_dtypes[place.segment]
             segment = self._octets.records(self._segments[:, place.segment], dtype)
             self._gathered[place.segment] = segment
         return _convert(place.field, segment[name])
+
+    def read_together(self, names: Iterable[str]) -> bool:
+        """Read those of the columns that are whole numbers of fixed width, in one pass.
+
+        Returns:
+            Whether any was read.
+        """
+        chosen = {}
+        for name in names:
+            place = self.layout.places.get(name)
+            if place is None or name in self._columns or name in self._given:
+                continue
+            form = None if place.field.width == VARIABLE else _dtype(place.field)
+            if isinstance(form, str) and form[1] in "ui":
+                chosen[name] = form[1:], (place.segment, place.offset, place.field.width)
+        if not chosen:
+            return False
+        fields = [field for _, field in chosen.values()]
+        columns = kernel.columns(self._octets.buffer, self._segments, fields)
+        for (name, (form, _)), column in zip(
+            chosen.items(), columns or (), strict=columns is not None
+        ):
+            self._columns[name] = column.view(form)
+        return columns is not None
 
     def _values(self, place: _Place) -> NDArray[Any]:
         """The values of a variable-length field."""

@@ -69,7 +69,7 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
     short = available < HEADER_OCTETS
     faults.add(rows, start, HEADER_OCTETS, available, "no NetFlow v9 header", where=short)
     rows, start, available = rows[~short], start[~short], available[~short]
-    header = octets.records(start, _HEADER)
+    header = octets.numbers(start, _HEADER)
     return Messages(
         row=rows,
         datagram=rows + 1,
@@ -78,9 +78,9 @@ def _read_headers(block: Block, rows: NDArray[np.int64]) -> Messages:
         complete=datagrams.missing[rows] == 0,
         source=datagrams.source[rows],
         socket=datagrams.source_port[rows].astype(np.int64),
-        sequence=header["sequence"].astype(np.int64),
-        domain=header["domain"].astype(np.int64),
-        export_time_ns=header["time"].astype(np.int64) * 1_000_000_000,
-        uptime_ms=header["uptime"].astype(np.int64),
+        sequence=header["sequence"],
+        domain=header["domain"],
+        export_time_ns=header["time"] * 1_000_000_000,
+        uptime_ms=header["uptime"],
         arrived_ns=datagrams.timestamp_ns[rows],
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.address import ipv4_column
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Octets:
 
     def items(self, at: NDArray[np.int64], dtype: str) -> NDArray[Any]:
         """One item of `dtype` (its byte order included) at each place; shape and order of `at`."""
+        found = kernel.gather(self.buffer, at, np.dtype(dtype)) if at.ndim == 1 else None
+        if found is not None:
+            return found
         view = self._views.get(dtype)
         if view is None:
             item = np.dtype(dtype)
@@ -53,6 +57,18 @@ class Octets:
         reading field by field.
         """
         return self.items(at, f"V{dtype.itemsize}").view(dtype)
+
+    def numbers(
+        self, at: NDArray[np.int64], dtype: np.dtype[np.void]
+    ) -> dict[str, NDArray[np.int64]]:
+        """The whole numbers of a record of `dtype` at each place, a column for each field."""
+        fields = [(0, place[1], place[0].itemsize) for place in (dtype.fields or {}).values()]
+        columns = kernel.columns(self.buffer, at[:, None], fields)
+        if columns is None:
+            records = self.records(at, dtype)
+            columns = [records[name] for name in dtype.names or ()]
+        named = zip(dtype.names or (), columns, strict=True)
+        return {name: column.astype(np.int64) for name, column in named}
 
     def words(self, at: NDArray[np.int64], count: int, byte_order: str) -> NDArray[np.uint32]:
         """So many numbers of four octets, one behind the other, at each place: shape (n, count)."""

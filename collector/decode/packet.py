@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collector import kernel
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,6 +87,11 @@ class Packets:
         """Some of them, in the order of `rows`."""
         return Packets(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
+    def put(self, rows: NDArray[np.int64], packets: Packets) -> None:
+        """Replace some rows by those of `packets`."""
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[rows] = getattr(packets, name)
+
     @classmethod
     def joined(cls, parts: Sequence[Packets]) -> Packets:
         """The packets of all parts, one behind the other."""
@@ -130,6 +137,18 @@ def dissect(octets: Octets, start: NDArray[np.int64], captured: NDArray[np.int64
         start: index of each frame's first octet.
         captured: octets of each frame that are there; `start + captured` is inside the buffer.
     """
+    packets = Packets.undissected(len(start))
+    plain = kernel.dissect(octets.buffer, start, captured, packets)
+    if plain is None:
+        return _dissect(octets, start, captured)
+    rest = np.flatnonzero(~plain)
+    if len(rest):
+        packets.put(rest, _dissect(octets, start[rest], captured[rest]))
+    return packets
+
+
+def _dissect(octets: Octets, start: NDArray[np.int64], captured: NDArray[np.int64]) -> Packets:
+    """The same, of frames of any kind."""
     packets = Packets.undissected(len(start))
     end = start + captured
     rows = np.flatnonzero(captured >= _ETHERNET_OCTETS)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from collector import kernel
 from collector.decode import limits
 from collector.decode.batch import Batch
 from collector.decode.groups import codes, split
@@ -88,6 +89,10 @@ class Sets(NamedTuple):
 def walk_sets(block: Block, messages: Messages, header_octets: int) -> Sets:
     """Find the sets: the first of every message, then the second of every message, and so on."""
     octets, faults = block.octets, block.faults
+    walked = kernel.sets(octets.buffer, messages.start + header_octets, messages.end)
+    if walked is not None:
+        message, number, content, end = walked
+        return Sets(message, number, content, end, np.zeros(len(message), np.bool_))
     found: list[tuple[NDArray[Any], ...]] = []
     message = np.arange(len(messages.row))
     at = messages.start + header_octets
@@ -99,8 +104,8 @@ def walk_sets(block: Block, messages: Messages, header_octets: int) -> Sets:
         short = left < SET_HEADER_OCTETS
         faults.add(rows, at, SET_HEADER_OCTETS, left, "no set header", where=short & whole)
         rows, message, at, left, whole = _where(~short, rows, message, at, left, whole)
-        header = octets.records(at, _SET_HEADER)
-        number, length = header["id"].astype(np.int64), header["length"].astype(np.int64)
+        header = octets.numbers(at, _SET_HEADER)
+        number, length = header["id"], header["length"]
         bad, cut = length < SET_HEADER_OCTETS, length > left
         faults.add(rows, at, SET_HEADER_OCTETS, left, "set length below the header's", where=bad)
         faults.add(rows, at, length, left, "set longer than its message", where=cut & whole)
@@ -146,17 +151,23 @@ class _Read:
         known = self.units[message] != UNKNOWN
         if layout.scopes and not self.options_count:
             known[:] = False
-        np.add.at(self.units, message[known], counts[known])
+        at, records = (message, counts) if known.all() else (message[known], counts[known])
+        if not kernel.keep("add", self.units, at, records):
+            np.add.at(self.units, at, records)
         if not len(located.owner):
             return None
-        message = message[located.owner]
+        # Mostly a message has one set, or a set one record.
+        each_one = len(located.owner) == len(numbers) and bool((counts == 1).all())
+        identity = sets.id[numbers]
+        if not each_one:
+            message, identity = message[located.owner], identity[located.owner]
         export_time_ns = messages.export_time_ns[message]
         uptime_ms = messages.uptime_ms[message] if version == NETFLOW9 else None
         derived = uptime_times(layout, export_time_ns, uptime_ms)
         return Batch(
             protocol=PROTOCOLS[version],
             kind="options" if layout.scopes else "data",
-            template=sets.id[numbers][located.owner],
+            template=identity,
             columns=Columns(layout, self.octets, located.segments, derived=derived),
             datagram=messages.datagram[message],
             offset=located.segments[:, 0] - messages.start[message],
@@ -172,6 +183,8 @@ class _Read:
         message, rest, broken = self.sets.message[numbers], located.rest, located.broken
         rows, left = self.messages.row[message], end - rest
         uncut = ~self.sets.cut[numbers]
+        if not left.any() and uncut.all():
+            return  # Mostly there is nothing behind.
         self.units[message[~uncut]] = UNKNOWN
         bad = broken & uncut
         reason = "variable-length value ends past its set"
@@ -227,7 +240,9 @@ class SetDecoder:
             for layout, numbers in by_layout.items():
                 if bool(layout.scopes) is not wanted:
                     continue
-                batch = self.read.decode(self.version, layout, np.sort(np.concatenate(numbers)))
+                batch = self.read.decode(
+                    self.version, layout, np.sort(np.concatenate(numbers), kind="stable")
+                )
                 if batch is not None:
                     batches.append(batch)
         self.templates.settle()
@@ -289,8 +304,9 @@ class SetDecoder:
         sets, messages = self.sets, self.messages
         data = np.flatnonzero(sets.id >= FIRST_DATA_SET)
         message = sets.message[data]
-        source, socket = messages.source[message], messages.socket[message]
-        group = codes(source[:, 0], source[:, 1], messages.domain[message], sets.id[data], socket)
+        exporter = [messages.source[:, 0], messages.source[:, 1], messages.domain, messages.socket]
+        # Few messages differ in all of this, so they are told apart before their sets.
+        group = codes(codes(*exporter)[message], sets.id[data])
         by_layout: dict[Layout, list[NDArray[np.int64]]] = defaultdict(list)
         for members in split(group):
             for layout, numbers in self._layouts(data[members]):

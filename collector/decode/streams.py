@@ -67,7 +67,9 @@ class Expected:
             columns += [sequenced.agent[:, 0], sequenced.agent[:, 1]]
         found = []
         for rows in sorted(split(codes(*columns)), key=lambda rows: int(rows[0])):
-            first, units = sequenced.first[rows], sequenced.units[rows]
+            alone = len(rows) == len(exporter)
+            first = sequenced.first if alone else sequenced.first[rows]
+            units = sequenced.units if alone else sequenced.units[rows]
             key = (sequenced.protocol, *(int(column[rows[0]]) for column in columns))
             before = self._known.pop(key, _Tail(None, 0))
             counted = account(first, units, before.expected)

@@ -104,7 +104,13 @@ def test_what_no_lab_runs_without(without: str, name: str, found: str) -> None:
 
 @pytest.mark.parametrize(
     ("without", "package"),
-    [("tshark", "tshark"), ("nfdump", "nfdump"), ("pmacctd", "pmacct"), ("softflowd", "softflowd")],
+    [
+        ("tshark", "tshark"),
+        ("nfdump", "nfdump"),
+        ("pmacctd", "pmacct"),
+        ("softflowd", "softflowd"),
+        ("cc", "gcc"),
+    ],
 )
 def test_what_is_only_compared_with(without: str, package: str) -> None:
     asked = machine(without=[without])

@@ -16,6 +16,8 @@ from collector.flows import flows
 from tests.unit.collector.columns import records
 from tests.unit.collector.oracle import Oracle, packet
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -17,12 +17,14 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector import chain, pcap
+from collector import chain, kernel, pcap
 from collector.chain import Kind, follow
 from collector.decode.octets import Octets
 from collector.files import load
 from tests.unit.collector.plain_captures import Frame, pcap_frames, pcapng_frames
 from tests.unit.collector.test_captures import NG, block, interface, packet_block, section
+
+pytestmark = pytest.mark.usefixtures("each_way")
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW_S = 1_700_000_000
@@ -129,9 +131,11 @@ def test_guesses_cost_time_but_never_truth(monkeypatch, guesses):
         return np.concatenate([[at], some])
 
     monkeypatch.setattr(chain, "_starts", starts)
-    found, end = follow(octets, 24, kind)
+    with kernel.switched_off():
+        found, heads, end = follow(octets, 24, kind)
     assert found.tolist() == expected
     assert end == len(octets)
+    assert heads.shape == (len(expected), kind.head)
 
 
 def test_cursors_start_at_frames():

@@ -21,6 +21,8 @@ from collector.decode.address import ip_texts
 from collector.files import load
 from collector.pcap import Writer, encapsulate_udp
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 PAYLOAD = bytes(range(256)) * 12
 

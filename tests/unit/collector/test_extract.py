@@ -20,6 +20,8 @@ from tests.unit.collector.test_captures import PAYLOAD, frame, payloads, pcap_of
 from tests.unit.collector.test_captures import fragments as in_fragments
 from tests.unit.collector.test_packet import FRAMES
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 WHOLE = {
     **FRAMES,
     "export": frame(b"x" * 90),

@@ -14,6 +14,8 @@ from collector.pcap import Writer
 from tests.unit.collector.test_layouts import message, template
 from tests.unit.collector.test_packet import FRAMES, MACS, ipv4
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def netflow5_record(protocol=17, ports=(1, 2), packets=5, octets=500, flags=0, times=(10, 20)):
     head = struct.pack("!IIIHH", 0x0A000001, 0x0A000002, 0, 1, 2)

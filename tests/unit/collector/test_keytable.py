@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from collector.keytable import KeyTable
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 WORDS = st.sampled_from([0, 1, 2, 1 << 32, (1 << 64) - 1])
 
 

@@ -15,6 +15,8 @@ from collector.flows import flows
 from tests.unit.collector.columns import records
 from tests.unit.collector.oracle import Oracle
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 ELEMENTS = elements()
 NUMBERS = sorted(ELEMENTS)
 IPFIX = [key for key in NUMBERS if key[1] < 1 << 15]

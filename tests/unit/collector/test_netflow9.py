@@ -17,6 +17,8 @@ from tests.unit.collector.columns import records
 from tests.unit.collector.oracle import Oracle
 from tests.unit.collector.test_layouts import data_records, fields, message, template
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 FLOW = [(0, 8, 4), (0, 12, 4), (0, 2, 4), (0, 1, 4), (0, 22, 4), (0, 21, 4)]
 _COMPUTED = {"flowStartMilliseconds", "flowEndMilliseconds"}
 

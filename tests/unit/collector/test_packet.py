@@ -18,6 +18,8 @@ from collector.decode.tunnels import dissect_inner
 from tests.unit.collector.columns import value
 from tests.unit.collector.oracle import packet
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 MACS = bytes.fromhex("0200000000020200000000ff")
 TCP = struct.pack("!HHIIHHHH", 1234, 80, 7, 8, 0x5012, 100, 0, 0)
 UDP = struct.pack("!HHHH", 53, 5353, 12, 0)

@@ -12,6 +12,8 @@ from collector.flows import flows
 from tests.unit.collector.oracle import Oracle
 from tests.unit.collector.test_packet import FRAMES, TUNNELS
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 AGENT4 = struct.pack("!I4B", 1, 10, 255, 0, 1)
 AGENT6 = struct.pack("!I", 2) + bytes.fromhex("20010db8000000000000000000000007")
 

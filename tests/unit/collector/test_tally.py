@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from collector.decode.address import IPV4_MAPPED
 from collector.tally import KEY_NUMBERS, OBSERVER_NUMBERS, Tally
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 ALL = (*OBSERVER_NUMBERS, *KEY_NUMBERS)
 FLAGS = 0x3F
 
