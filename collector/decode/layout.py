@@ -312,6 +312,12 @@ class Columns(Mapping[str, "NDArray[Any]"]):
             self._gathered[place.segment] = segment
         return _convert(place.field, segment[name])
 
+    def beside(self, computed: Computed) -> Columns:
+        """The same with further columns, which come first; what was read already stays."""
+        both = Columns(self.layout, self._octets, self._segments, computed, self._derived)
+        both._gathered, both._columns = self._gathered, dict(self._columns)
+        return both
+
     def read_together(self, names: Iterable[str]) -> bool:
         """Read those of the columns that are whole numbers of fixed width, in one pass.
 

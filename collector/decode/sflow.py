@@ -93,7 +93,9 @@ class _Items(NamedTuple):
     end: NDArray[np.int64]
 
     def take(self, chosen: NDArray[Any]) -> _Items:
-        """Some of them."""
+        """Some of them; mostly they are all wanted, and nothing needs a copy."""
+        if chosen.dtype == np.bool_ and chosen.all():
+            return self
         return _Items(*(column[chosen] for column in self))
 
 
@@ -227,11 +229,12 @@ class _Decoder:
         )
         items, rows = items.take(~short), rows[~short]
         head = Columns(sample.layout, self.octets, items.at[:, None])
+        head.read_together(("records", "samplingInterval"))
         body, counts = items.at + head_octets, head["records"].astype(np.int64)
         records = self._walk("record", rows, body, items.end, counts)
         if sample.kind == "counters":
             self._count_unknown(records, COUNTERS, "counter record")
-            return self._counters(sample, head, items, records)
+            return self._counters(sample, items, records)
         return self._flow_samples(number, sample, head, items, records)
 
     def _flow_samples(
@@ -241,10 +244,12 @@ class _Decoder:
         self._count_unknown(records, _FLOW_RECORDS, "flow record")
         batches = []
         for owner, described in self._packets(items, records):
-            computed: Computed = {**_interfaces(head, owner, expanded=sample.expanded), **described}
-            segments = items.at[owner][:, None]
-            columns = Columns(sample.layout, self.octets, segments, computed)
-            batches.append(self._batch("flow sample", number, columns, items.take(owner)))
+            here, fields = items, head
+            if len(owner) < len(items.owner):
+                here = items.take(owner)
+                fields = Columns(sample.layout, self.octets, here.at[:, None])
+            computed: Computed = {**_interfaces(fields, expanded=sample.expanded), **described}
+            batches.append(self._batch("flow sample", number, fields.beside(computed), here))
         return batches + (self._extended(items, records) if self.extended else [])
 
     def _packets(self, items: _Items, records: _Items) -> list[_Described]:
@@ -282,6 +287,7 @@ class _Decoder:
         self.faults.add(rows, raw.at, prefix, left, reason, where=short)
         raw, rows, left = raw.take(~short), rows[~short], left[~short]
         described = Columns(HEADER, self.octets, raw.at[:, None])
+        described.read_together(described.layout.places)
         length = described["headerLength"].astype(np.int64)
         there = length + prefix <= left
         reason = "sampled header cut short"
@@ -303,7 +309,9 @@ class _Decoder:
             else:
                 kinds = [NETWORK_HEADERS[int(number)] for number in protocol[chosen]]
                 packets = dissect_network(self.octets, at, size, np.array(kinds, np.uint16))
-            lengths = {name: described[name][chosen] for name in ("frameLength", "stripped")}
+            lengths = {name: described[name] for name in ("frameLength", "stripped")}
+            if len(chosen) < len(raw.at):
+                lengths = {name: column[chosen] for name, column in lengths.items()}
             inner = inner_columns(self.octets, packets, at + size)
             found.append((raw.owner[chosen], {**lengths, **packet_columns(packets), **inner}))
         return found
@@ -335,9 +343,7 @@ class _Decoder:
             batches.append(self._batch("extended", number, columns, placed))
         return batches
 
-    def _counters(
-        self, sample: Sample, head: Columns, items: _Items, records: _Items
-    ) -> list[Batch]:
+    def _counters(self, sample: Sample, items: _Items, records: _Items) -> list[Batch]:
         """Decode counter records, those of one format together."""
         batches = []
         for chosen in split(records.format):
@@ -358,7 +364,8 @@ class _Decoder:
             some = some.take(~short)
             some = self._named_ports(items, some) if number == PORT_NAME else some
             if len(some.owner):
-                source: Computed = {**_source(head, some.owner, expanded=sample.expanded)}
+                whose = Columns(sample.layout, self.octets, items.at[some.owner][:, None])
+                source: Computed = {**_source(whose, expanded=sample.expanded)}
                 if number == PORT_NAME:
                     name_end = some.at + 4 + self.octets.u32(some.at)
                     source["interfaceName"] = raw_octets(self.octets, some.at + 4, name_end)
@@ -406,27 +413,39 @@ def _first(records: _Items) -> _Items:
     return records.take(np.unique(records.owner, return_index=True)[1])
 
 
-def _source(head: Columns, rows: NDArray[np.int64], *, expanded: bool) -> dict[str, NDArray[Any]]:
-    """What was sampled: the data source of the samples `rows`."""
+_SOURCE: Final = ("sourceIdType", "sourceIdIndex")
+
+
+def _source(head: Columns, *, expanded: bool) -> Computed:
+    """What was sampled: the data source of samples."""
     if expanded:
-        return {name: head[name][rows] for name in ("sourceIdType", "sourceIdIndex")}
-    source = head["sourceId"][rows]
-    return {"sourceIdType": source >> 24, "sourceIdIndex": source & 0xFF_FFFF}
+        return {name: partial(head.__getitem__, name) for name in _SOURCE}
+    return {
+        "sourceIdType": lambda: head["sourceId"] >> 24,
+        "sourceIdIndex": lambda: head["sourceId"] & 0xFF_FFFF,
+    }
 
 
-def _interfaces(
-    head: Columns, rows: NDArray[np.int64], *, expanded: bool
-) -> dict[str, NDArray[Any]]:
-    """Data source and interfaces of the samples `rows`.
+def _interfaces(head: Columns, *, expanded: bool) -> Computed:
+    """Data source and interfaces of samples.
 
     The format of an interface (upper 2 bits) says what the value is: 0 ifIndex, 1 reason of a drop,
     2 number of interfaces (0: several, unknown how many).
     """
-    columns = _source(head, rows, expanded=expanded)
+    columns = _source(head, expanded=expanded)
     for name, field in (("ingressInterface", "input"), ("egressInterface", "output")):
         if expanded:
-            value, form = head[f"{field}Value"][rows], head[f"{field}Format"][rows]
+            columns[name] = partial(head.__getitem__, f"{field}Value")
+            columns[f"{name}Format"] = partial(head.__getitem__, f"{field}Format")
         else:
-            value, form = head[field][rows] & 0x3FFF_FFFF, head[field][rows] >> 30
-        columns[name], columns[f"{name}Format"] = value, form
+            columns[name] = partial(_lower_30_bits, head, field)
+            columns[f"{name}Format"] = partial(_upper_2_bits, head, field)
     return columns
+
+
+def _lower_30_bits(head: Columns, field: str) -> NDArray[Any]:
+    return head[field] & 0x3FFF_FFFF
+
+
+def _upper_2_bits(head: Columns, field: str) -> NDArray[Any]:
+    return head[field] >> 30
