@@ -23,11 +23,13 @@ and times are counted from there in milliseconds (RFC 3954 section 5.1)."""
 
 LOOPBACK: Final = "127.0.0.1"
 
-Switches = Annotated[
-    tuple[str, ...],
-    Field(min_length=1),
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-]
+
+def listed(value: object) -> object:
+    """A list out of a single word."""
+    return [value] if isinstance(value, str) else value
+
+
+Switches = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
 """Names of switches; one alone may be written without a list."""
 
 
@@ -104,7 +106,9 @@ class Exporter(BaseModel, ABC):
 
     name: ClassVar[str]
 
-    at: Switches | None = Field(default=None, description="The switches that have it; all.")
+    at: Switches | None = Field(
+        default=None, description="The switches that have it; all.", examples=["s1"]
+    )
 
     @property
     @abstractmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from exporters.base import Bridge, Command, Identity, Observes, SwitchExporter
 from exporters.ipfix import BFD_PORTS
@@ -35,6 +35,8 @@ class IpfixFlow(SwitchExporter):
     switch's number, and the domain that plus 65536. An application on a controller has to
     use the same two; then ``install_rules`` is to be false.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"only": "udp"}]})
 
     name: ClassVar[str] = "ipfix-flow"
 

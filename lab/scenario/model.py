@@ -291,12 +291,18 @@ Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)
 class FlowPattern(_Frozen):
     """Which flows an expectation is about: all that have what is given here."""
 
-    source: str = Field(alias="from", description="The host that sends the packets.")
-    destination: str = Field(alias="to", description="The host that gets them.")
-    protocol: Literal["udp", "tcp", "icmp"] = Field(description="udp, tcp or icmp.")
-    port: PortNumber | None = Field(default=None, description="Destination port; any if left out.")
+    source: str = Field(
+        alias="from", description="The host that sends the packets.", examples=["h1"]
+    )
+    destination: str = Field(alias="to", description="The host that gets them.", examples=["h2"])
+    protocol: Literal["udp", "tcp", "icmp"] = Field(
+        description="udp, tcp or icmp.", examples=["tcp"]
+    )
+    port: PortNumber | None = Field(
+        default=None, description="Destination port; any if left out.", examples=[80]
+    )
     source_port: PortNumber | None = Field(
-        default=None, description="Source port; any if left out."
+        default=None, description="Source port; any if left out.", examples=[50000]
     )
     ip_version: Literal[4, 6] = Field(default=4, description="4 or 6.")
 
@@ -322,12 +328,24 @@ class Expectation(_Frozen):
     Where several flows have the pattern, their numbers are added up.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"flow": {"from": "h1", "to": "h2", "protocol": "tcp"}, "packets": {"at_least": 1}}
+            ]
+        }
+    )
+
     flow: FlowPattern = Field(description="Which flows this is about.")
     at: Names | None = Field(
-        default=None, description="Switches that observe them; all on their path if left out."
+        default=None,
+        description="Switches that observe them; all on their path if left out.",
+        examples=["s1"],
     )
     exporter: Names | None = Field(
-        default=None, description="Exporters that report them; all that can if left out."
+        default=None,
+        description="Exporters that report them; all that can if left out.",
+        examples=["netflow"],
     )
     packets: CountBounds | None = Field(default=None, description="Packets.")
     octets_l2: LengthBounds | None = Field(
@@ -340,7 +358,9 @@ class Expectation(_Frozen):
         default=None, description="In how many records (samples, for sFlow) they are reported."
     )
     tcp_flags: TcpFlags | None = Field(
-        default=None, description="The flags of all packets together: SYN|ACK|PSH|FIN."
+        default=None,
+        description="The flags of all packets together: SYN|ACK|PSH|FIN.",
+        examples=["SYN|ACK|PSH|FIN"],
     )
 
     @model_validator(mode="after")
@@ -399,8 +419,12 @@ AnyTolerance = Annotated[
 class Tolerances(_Frozen):
     """How exact the verdict is; without tolerances it is exact."""
 
-    packets: AnyTolerance = Field(default=Tolerance(), description="Of packets: 2, or 1%.")
-    octets: AnyTolerance = Field(default=Tolerance(), description="Of octets: 100, or 1%.")
+    packets: AnyTolerance = Field(
+        default=Tolerance(), description="Of packets: 2, or 1%.", examples=[2]
+    )
+    octets: AnyTolerance = Field(
+        default=Tolerance(), description="Of octets: 100, or 1%.", examples=["1%"]
+    )
 
     def by_measure(self) -> dict[str, Tolerance]:
         """The tolerances by what they are of: ``packets``, ``octets``."""
@@ -414,16 +438,23 @@ class Scenario(_Frozen):
     """A network, what is switched on in it, what happens, and what has to be seen."""
 
     name: Annotated[str, Field(pattern=f"^{NAME}$")] = Field(
-        description="What commands and run folders call it; the file's name if left out."
+        description="What commands and run folders call it; the file's name if left out.",
+        examples=["my-scenario"],
     )
     title: Annotated[
         str,
         Field(min_length=1, max_length=120),
         BeforeValidator(lambda title: " ".join(title.split()) if isinstance(title, str) else title),
     ] = Field(description="One line that says what it is.")
-    description: str = Field(default="", description="What it shows, in a few sentences.")
+    description: str = Field(
+        default="",
+        description="What it shows, in a few sentences.",
+        examples=["One flow, told by two exporters."],
+    )
     look_for: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
-        default=(), description="What to look for in the report, line by line."
+        default=(),
+        description="What to look for in the report, line by line.",
+        examples=[["the packets: both agree", "the octets: they do not"]],
     )
     topology: AnyTopology = Field(description="The network.")
     exporters: Annotated[tuple[AnyExporter, ...], Field(min_length=1), BeforeValidator(_listed)] = (

@@ -162,8 +162,10 @@ class Traffic(BaseModel, ABC):
     protocol: ClassVar[str]
     roles: ClassVar[tuple[str, ...]] = ("receive", "send")
 
-    source: str = Field(alias="from", description="The host that starts it.")
-    destination: str = Field(alias="to", description="The host that it is meant for.")
+    source: str = Field(alias="from", description="The host that starts it.", examples=["h1"])
+    destination: str = Field(
+        alias="to", description="The host that it is meant for.", examples=["h2"]
+    )
     ip_version: Literal[4, 6] = Field(default=4, description="4 or 6.")
 
     @property
