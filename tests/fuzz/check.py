@@ -24,6 +24,7 @@ from collector.encode import (
     netflow9,
 )
 from collector.flows import flows
+from tests.unit.collector.both_ways import assert_both_ways_agree
 from tests.unit.collector.tables import assert_same
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def check(octets: bytes) -> None:
     received = datagrams(octets)
     together = Decoder(OPEN_VSWITCH, most=LIMITS)
     decoded = together.decode(block(received), last=True)
+    assert_both_ways_agree(
+        lambda: Decoder(OPEN_VSWITCH, most=LIMITS).decode(block(received), last=True)
+    )
     flows(decoded)
     check_decoded(together, received, decoded)
     for batch in decoded.batches:
