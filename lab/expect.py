@@ -5,6 +5,7 @@ Scenario + topology + what each exporter observes → the expected flows of ``ex
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Expected, ExpectedFlow, Explicit, Point
@@ -13,14 +14,15 @@ from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from collector.key import FlowKey
     from exporters import Exporter
     from lab.scenario.model import Expectation, Scenario
     from lab.traffic import PlannedFlow
     from topologies import Topology
-
-ETHERNET_HEADER_OCTETS: Final = 14
+_OWN_PORT: Final = 1
+"""What is flooded leaves by the bridge's own port (LOCAL) as well, to the machine that it is on."""
 
 
 def expected(scenario: Scenario) -> Expected:
@@ -32,10 +34,10 @@ def expected(scenario: Scenario) -> Expected:
     return Expected(
         scenario=scenario.name,
         points=tuple(_points(scenario.exporters, topology)),
-        flows=tuple(_flow(flow, topology) for flow in planned),
+        flows=tuple(_flows(planned, topology)),
         explicit=tuple(_explicit(scenario, planned, topology)),
         tolerances=scenario.tolerances.by_measure(),
-        programs=tuple(f"{step.label} {role}" for step in steps for role in step.traffic.roles),
+        programs=tuple(program for step in steps for program in step.programs),
         look_for=scenario.look_for,
     )
 
@@ -67,24 +69,77 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
             )
 
 
+def _flows(planned: Iterable[PlannedFlow], topology: Topology) -> Iterator[ExpectedFlow]:
+    """Where each flow is seen; what several ways have in common is one flow there."""
+    by_key: dict[FlowKey, list[PlannedFlow]] = {}
+    for flow in planned:
+        by_key.setdefault(flow.key, []).append(flow)
+    for same in by_key.values():
+        if len(same) == 1:
+            yield _flow(same[0], topology)
+        else:
+            yield from _overlapping(same, topology)
+
+
 def _flow(flow: PlannedFlow, topology: Topology) -> ExpectedFlow:
-    octets_l2 = None
-    if flow.octets_l3 is not None and flow.packets is not None:
-        octets_l2 = flow.octets_l3 + ETHERNET_HEADER_OCTETS * flow.packets
-    path = topology.path(flow.source, flow.destination)
+    path = topology.crossings(flow.source, flow.destination)
+    own = _OWN_PORT if flow.destination is None else 0
+    copies = tuple(len(crossing.out_ports) + own for crossing in path)
     return ExpectedFlow(
         key=flow.key,
-        path=tuple(hop.switch for hop in path),
+        path=tuple(crossing.switch for crossing in path),
         ports=tuple(
-            Bridge(hop.switch, 0).port(number)
-            for hop in path
-            for number in (hop.in_port, hop.out_port)
+            Bridge(crossing.switch, 0).port(number)
+            for crossing in path
+            for number in (crossing.in_port, *crossing.out_ports)
         ),
         packets=flow.packets,
-        octets_l2=octets_l2,
+        octets_l2=flow.whole_frames,
         octets_l3=flow.octets_l3,
         payload_octets=flow.payload_octets,
+        copies=None if set(copies) == {1} else copies,
     )
+
+
+def _overlapping(flows: Iterable[PlannedFlow], topology: Topology) -> Iterator[ExpectedFlow]:
+    """One key that several hosts send, or that goes several ways: switch by switch, summed.
+
+    Raises:
+        ValueError: packets of one flow leave a switch by different numbers of ports.
+    """
+    at_switch: dict[str, list[ExpectedFlow]] = {}
+    at_port: dict[str, list[ExpectedFlow]] = {}
+    for flow in (_flow(one, topology) for one in flows):
+        for switch in flow.path:
+            at_switch.setdefault(switch, []).append(flow)
+        for port in flow.ports:
+            at_port.setdefault(port, []).append(flow)
+    for switch, here in at_switch.items():
+        copies = {flow.copies_at(switch) for flow in here}
+        if len(copies) > 1:
+            raise ValueError(
+                f"{here[0].key} leaves {switch} by {' or '.join(map(str, copies))} ports"
+            )
+        yield replace(_summed(here), path=(switch,), copies=None if copies == {1} else (*copies,))
+    for port, here in at_port.items():
+        yield replace(_summed(here), ports=(port,))
+
+
+def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
+    """Their numbers, at no place yet."""
+    return ExpectedFlow(
+        flows[0].key,
+        (),
+        packets=_sum(flow.packets for flow in flows),
+        octets_l2=_sum(flow.octets_l2 for flow in flows),
+        octets_l3=_sum(flow.octets_l3 for flow in flows),
+        payload_octets=_sum(flow.payload_octets for flow in flows),
+    )
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = list(numbers)
+    return None if None in known else sum(number or 0 for number in known)
 
 
 def _explicit(
@@ -101,7 +156,7 @@ def _explicit(
             able = tuple(name for name, reason in reasons.items() if reason is None)
             yield Explicit(
                 label=f"expectation {number}",
-                keys=tuple(flow.key for flow in planned if written.flow.fits(flow)),
+                keys=tuple(dict.fromkeys(flow.key for flow in planned if written.flow.fits(flow))),
                 exporters=written.exporter or able,
                 points=written.at or tuple(hop.switch for hop in path),
                 measures={measure: region},

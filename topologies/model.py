@@ -81,6 +81,21 @@ class Hop:
     out_port: int
 
 
+@dataclass(frozen=True)
+class Crossing:
+    """A packet's way through one switch that may send it on by several ports.
+
+    Attributes:
+        switch: its name.
+        in_port: the OpenFlow port where it enters.
+        out_ports: those where it leaves, in the order of their numbers.
+    """
+
+    switch: str
+    in_port: int
+    out_ports: tuple[int, ...]
+
+
 class Fillable(Protocol):
     """What `Topology.fill` needs of a ``mininet.topo.Topo``; the names are Mininet's."""
 
@@ -186,6 +201,36 @@ class Topology:
             hops.append(Hop(entering.node, entering.number, leaving.number))
             entering = self.peer(leaving)
         return tuple(hops)
+
+    def crossings(self, source: str, destination: str | None) -> tuple[Crossing, ...]:
+        """Every switch that a packet crosses, and by which ports, nearest to ``source`` first.
+
+        Args:
+            source: the host that sends it.
+            destination: the host that it is for; None: everybody, so each switch floods it.
+
+        Raises:
+            KeyError: one of the hosts does not exist.
+            ValueError: they are the same, or nothing joins them.
+        """
+        if destination is None:
+            return self._flooded(source)
+        path = self.path(source, destination)
+        return tuple(Crossing(hop.switch, hop.in_port, (hop.out_port,)) for hop in path)
+
+    def _flooded(self, source: str) -> tuple[Crossing, ...]:
+        """By all ports but the one where it came in; each switch takes part once."""
+        self.host(source)
+        crossings: dict[str, Crossing] = {}
+        arriving = deque([self.peer(self.ports(source)[0])])
+        while arriving:
+            port = arriving.popleft()
+            leaving = [other for other in self.ports(port.node) if other != port]
+            numbers = tuple(other.number for other in leaving)
+            crossings[port.node] = Crossing(port.node, port.number, numbers)
+            ahead = [self.peer(other) for other in leaving]
+            arriving += [other for other in ahead if other.node in self._switches]
+        return tuple(crossings.values())
 
     def fill(self, topo: Fillable) -> None:
         """Add everything to an empty Mininet ``Topo``, with fixed addresses and port numbers."""

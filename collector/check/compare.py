@@ -68,19 +68,43 @@ def _exact(
     for measure in point.measures:
         if measure == "times":
             yield _times(point, flow.key, seen, wire, evidence.witnesses.clock_moved_ms or 0)
-        elif measure != "tcpControlBits" or flow.key.protocol == TCP:
+        elif _has(flow.key, measure):
             yield _counted(point, flow, measure, expected, seen, wire)
     if point.tells_egress:
         out = evidence.egress.get((point.exporter, point.observation_point, flow.key), NOTHING)
+        times = flow.copies_at(point.observation_point)
         for measure, egress in _EGRESS.items():
-            check = _counted(point, flow, measure, expected, out, wire)
+            check = _counted(point, flow, measure, expected, out, wire, times)
             yield replace(check, measure=egress)
 
 
+def _has(key: FlowKey, measure: str) -> bool:
+    """Whether a flow has what is measured: only TCP has flags, only IP has layer 3 octets."""
+    if measure == "tcpControlBits":
+        return bool(key.ip_version) and key.protocol == TCP
+    return measure != "octets_l3" or bool(key.ip_version)
+
+
 def _counted(
-    point: Point, flow: ExpectedFlow, measure: str, expected: Expected, seen: Counted, wire: Counted
+    point: Point,
+    flow: ExpectedFlow,
+    measure: str,
+    expected: Expected,
+    seen: Counted,
+    wire: Counted,
+    times: int = 1,
 ) -> Check:
-    """A count against what was declared or, where only the wire can tell, against the wire."""
+    """A count against what was declared or, where only the wire can tell, against the wire.
+
+    Args:
+        point: where it was observed.
+        flow: what was expected.
+        measure: what is counted.
+        expected: the whole expectation, for its tolerances.
+        seen: what was observed.
+        wire: what crossed the wire.
+        times: how often each packet is counted.
+    """
     field = _COUNTED_AS.get(measure, measure)
     declared = getattr(flow, field, None)
     wanted = getattr(wire, field) if declared is None else declared
@@ -89,7 +113,7 @@ def _counted(
         observed = getattr(seen, field)
         return _check(point, flow.key, measure, None, observed, Outcome.INVALID, why)
     tolerance = expected.tolerances.get(_TOLERANCE_OF.get(measure, ""), EXACT)
-    return _measured(point, flow.key, measure, tolerance.around(wanted), seen)
+    return _measured(point, flow.key, measure, tolerance.around(wanted * times), seen)
 
 
 def _measured(point: Point, key: FlowKey, measure: str, region: Region, seen: Counted) -> Check:

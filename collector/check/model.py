@@ -126,6 +126,7 @@ class ExpectedFlow:
         octets_l3: likewise.
         payload_octets: what a TCP connection carries this way; None for the rest.
         ports: the switch ports that it crosses, in or out.
+        copies: by how many ports each packet leaves, switch by switch as in `path`; None: by one.
     """
 
     key: FlowKey
@@ -135,6 +136,11 @@ class ExpectedFlow:
     octets_l3: int | None = None
     payload_octets: int | None = None
     ports: tuple[str, ...] = ()
+    copies: tuple[int, ...] | None = None
+
+    def copies_at(self, switch: str) -> int:
+        """By how many ports each of its packets leaves a switch."""
+        return 1 if self.copies is None else self.copies[self.path.index(switch)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from exporters import Probe
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
 from lab.scenario.model import MEASURES, Expectation, nothing_expected
-from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT
+from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT, Conversation
 from lab.traffic.plan import plan
 from topologies import MTU_OCTETS
 
@@ -153,17 +153,32 @@ def _hosts(
 ) -> Iterator[Fault]:
     """``from`` and ``to`` are two hosts of the topology."""
     hosts = [host.name for host in topology.hosts] if topology else []
-    for key in ("from", "to"):
-        name = raw.get(key)
-        if isinstance(name, str) and topology and name not in hosts:
+    for place, name in _host_names(path, raw):
+        if topology and name not in hosts:
             yield document.fault(
-                (*path, key),
+                place,
                 f"there is no host {quote(name)} in this topology",
                 _instead(name, topology, host=True),
             )
     if isinstance(raw.get("from"), str) and raw.get("from") == raw.get("to"):
         message = f"'from' and 'to' are both {raw['from']}"
         yield document.fault((*path, "to"), message, "name two different hosts")
+
+
+def _host_names(path: Path, raw: Mapping[str, object]) -> Iterator[tuple[Path, str]]:
+    """Every word that names a host: at ``from``, ``to`` and ``hosts``, alone, listed or mapped."""
+    for key in ("from", "to", "hosts"):
+        below = raw.get(key)
+        if isinstance(below, str):
+            yield (*path, key), below
+        elif isinstance(below, list):
+            yield from (
+                ((*path, key, at), name) for at, name in enumerate(below) if isinstance(name, str)
+            )
+        elif isinstance(below, dict):
+            yield from (
+                ((*path, key, at), name) for at, name in below.items() if isinstance(name, str)
+            )
 
 
 def _instead(name: str, topology: Topology, *, host: bool) -> str:
@@ -185,7 +200,9 @@ def _instead(name: str, topology: Topology, *, host: bool) -> str:
 def _size(document: Document, part: Part[Traffic], step: Traffic) -> Iterator[Fault]:
     """A packet fits into a frame: a fragmented one is no longer one packet of one flow."""
     payload = getattr(step, "payload_octets", None)
-    if payload is None or step.protocol not in TRANSPORT_HEADER_OCTETS:
+    if payload is None or not isinstance(step, Conversation):
+        return
+    if step.protocol not in TRANSPORT_HEADER_OCTETS:
         return
     headers = IP_HEADER_OCTETS[step.ip_version] + TRANSPORT_HEADER_OCTETS[step.protocol]
     if payload + headers > MTU_OCTETS:
@@ -227,6 +244,8 @@ def _clashes(document: Document, parts: Parts) -> Iterator[Fault]:
             yield from _port_clash(document, one, other, planned)
     seen: set[object] = set()
     for path, step in planned.items():
+        if step.schedule is not None:
+            continue
         keys = [flow.key for flow in step.flows if flow.key.protocol == TCP]
         if seen.intersection(keys):
             message = "this is the same TCP connection as one before it"
@@ -250,11 +269,7 @@ def _planned(parts: Parts) -> dict[Path, Planned]:
 
 def _can_be_planned(part: Part[Traffic], hosts: set[str]) -> bool:
     step = part.value
-    if (
-        step is None
-        or step.source == step.destination
-        or not {step.source, step.destination} <= hosts
-    ):
+    if step is None or len({*step.hosts}) < len(step.hosts) or not {*step.hosts} <= hosts:
         return False
     first = getattr(step, "source_port", None) or FIRST_SOURCE_PORT
     return first + step.source_ports - 1 <= LAST_PORT
@@ -278,12 +293,12 @@ def _port_clash(
 def _sockets(step: Planned) -> Iterator[_Socket]:
     traffic = step.traffic
     port = getattr(traffic, "port", None)
-    if port is None:
+    if port is None or not isinstance(traffic, Conversation):
         return
     version, protocol = traffic.ip_version, traffic.protocol
     yield _Socket(traffic.destination, protocol, version, range(port, port + 1), "port")
-    first = step.ends.source_port
-    ports = range(first, first + traffic.source_ports)
+    first = step.source_port
+    ports = range(first, first + traffic.source_ports * traffic.repeat)
     yield _Socket(traffic.source, protocol, version, ports, "source_port")
 
 

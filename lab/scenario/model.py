@@ -311,7 +311,7 @@ class FlowPattern(_Frozen):
         key = flow.key
         return (
             (self.source, self.destination) == (flow.source, flow.destination)
-            and (self.ip_version, self.protocol) == (key.ip_version, _PROTOCOLS[key.protocol])
+            and (self.ip_version, self.protocol) == (key.ip_version, _PROTOCOLS.get(key.protocol))
             and self.port in (None, key.destination_port)
             and self.source_port in (None, key.source_port)
         )
@@ -482,7 +482,7 @@ class Scenario(_Frozen):
     @property
     def uses_ipv6(self) -> bool:
         """Whether any traffic is IPv6."""
-        return any(step.ip_version == 6 for stage in self.traffic for step in stage)
+        return any(step.uses_ipv6 for stage in self.traffic for step in stage)
 
     @field_serializer("topology")
     def _write_topology(self, topology: ShapeParameters) -> Any:

@@ -11,7 +11,7 @@ import mmap
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from collector.key import FlowKey
+    from lab.traffic.schedule import Cast, Schedule
     from topologies.model import Host
 
+ETHERNET_HEADER_OCTETS: Final = 14
 IP_HEADER_OCTETS: Final = {4: 20, 6: 40}
 FIRST_SOURCE_PORT: Final = 40_000
 """Automatic source ports count up from here: in no well-known range, the same at each run."""
@@ -56,18 +58,28 @@ class PlannedFlow:
     Attributes:
         key: the flow's key.
         source: name of the host that sends it.
-        destination: name of the host that gets it.
+        destination: name of the host that gets it; None: everybody, for its packets are flooded.
         packets: how many; None where only the wire can tell (TCP).
         octets_l3: IP headers and all that is in them, over all packets; None likewise.
         payload_octets: what is inside TCP, over the whole connection; None if not TCP.
+        octets_l2: whole frames without FCS, where that is not octets_l3 and an Ethernet header
+            for each packet; None if it is.
     """
 
     key: FlowKey
     source: str
-    destination: str
+    destination: str | None
     packets: int | None = None
     octets_l3: int | None = None
     payload_octets: int | None = None
+    octets_l2: int | None = None
+
+    @property
+    def whole_frames(self) -> int | None:
+        """Octets of the whole frames, without FCS."""
+        if self.octets_l2 is not None or self.packets is None or self.octets_l3 is None:
+            return self.octets_l2
+        return self.octets_l3 + ETHERNET_HEADER_OCTETS * self.packets
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ class Line:
 
     def __init__(self) -> None:
         """Make the line; both programs inherit it when they are forked."""
-        self._shared = mmap.mmap(-1, 16)
+        self._shared = mmap.mmap(-1, 24)
         self._words = memoryview(self._shared).cast("Q")
 
     @property
@@ -117,6 +129,15 @@ class Line:
     def sender_done(self) -> bool:
         """Whether nothing more will be sent."""
         return bool(self._words[1])
+
+    @property
+    def listening(self) -> bool:
+        """Whether the receiver is ready."""
+        return bool(self._words[2])
+
+    def listen(self) -> None:
+        """Say that the receiver is ready."""
+        self._words[2] = 1
 
     def hang_up(self) -> None:
         """Say that nothing more will be sent."""
@@ -153,14 +174,43 @@ def _wait_for_window(number: int, window: int, line: Line) -> None:
 
 
 class Traffic(BaseModel, ABC):
-    """One step of a scenario's traffic; its methods plan it and make it."""
+    """One step of a scenario's traffic: a `Conversation` or `Scheduled` packets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     kind: ClassVar[str]
     title: ClassVar[str]
     protocol: ClassVar[str]
-    roles: ClassVar[tuple[str, ...]] = ("receive", "send")
+
+    at_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=0, description="Begin so long after the stage has begun."
+    )
+    repeat: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="Do it so many times, one after the other."
+    )
+
+    @property
+    def source_ports(self) -> int:
+        """How many source ports the step uses, each time that it is done."""
+        return 0
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that it names."""
+        return ()
+
+    @property
+    def uses_ipv6(self) -> bool:
+        """Whether its hosts need IPv6."""
+        return getattr(self, "ip_version", 4) == 6
+
+    @abstractmethod
+    def in_words(self) -> str:
+        """One line for people: what the step sends."""
+
+
+class FromTo(Traffic):
+    """Traffic from one host to another."""
 
     source: str = Field(alias="from", description="The host that starts it.", examples=["h1"])
     destination: str = Field(
@@ -169,13 +219,15 @@ class Traffic(BaseModel, ABC):
     ip_version: Literal[4, 6] = Field(default=4, description="4 or 6.")
 
     @property
-    def source_ports(self) -> int:
-        """How many source ports the step uses."""
-        return 0
+    def hosts(self) -> tuple[str, ...]:
+        """See `Traffic.hosts`."""
+        return self.source, self.destination
 
-    @abstractmethod
-    def in_words(self) -> str:
-        """One line for people: what the step sends."""
+
+class Conversation(FromTo):
+    """Traffic that protocol stacks make; its methods plan it and make it."""
+
+    roles: ClassVar[tuple[str, ...]] = ("receive", "send")
 
     @abstractmethod
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
@@ -192,6 +244,24 @@ class Traffic(BaseModel, ABC):
     def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
         """The receiving program; runs in the destination host, calls ``ready`` when it listens."""
         raise NotImplementedError
+
+
+class Scheduled(Traffic):
+    """Packets that are known beforehand: planned by `schedule`, sent by `lab.traffic.player`."""
+
+    @property
+    def pause_s(self) -> float:
+        """What is between the last packet and the first, if it is repeated."""
+        return 1 / getattr(self, "rate_pps", 1000)
+
+    @abstractmethod
+    def schedule(self, cast: Cast, source_port: int) -> Schedule:
+        """The packets of the step, done once.
+
+        Args:
+            cast: the hosts of the topology.
+            source_port: the first source port that the step may use.
+        """
 
 
 def address(host: Host, ip_version: int) -> str:

@@ -15,10 +15,10 @@ from lab.scenario.units import Octets, Rate
 from lab.traffic.base import (
     IP_HEADER_OCTETS,
     PATIENCE_S,
+    Conversation,
     Ends,
     Line,
     PlannedFlow,
-    Traffic,
     address,
     paced,
 )
@@ -40,7 +40,7 @@ _ECHO: Final = {
 }
 
 
-class Ping(Traffic):
+class Ping(Conversation):
     """Echo requests, each answered (RFC 792, RFC 4443 section 4)."""
 
     kind: ClassVar[str] = "ping"
@@ -71,7 +71,7 @@ class Ping(Traffic):
         )
 
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
-        """See `Traffic.plan`."""
+        """See `Conversation.plan`."""
         echo = _ECHO[self.ip_version]
         octets = IP_HEADER_OCTETS[self.ip_version] + ICMP_HEADER_OCTETS + self.payload_octets
         source = address(ends.source, self.ip_version)
@@ -92,11 +92,11 @@ class Ping(Traffic):
         )
 
     def declared(self, role: str) -> dict[str, int]:  # noqa: ARG002 (there is one role)
-        """See `Traffic.declared`."""
+        """See `Conversation.declared`."""
         return {"requests": self.count, "replies": self.count}
 
     def send(self, ends: Ends, line: Line) -> dict[str, int]:
-        """See `Traffic.send`."""
+        """See `Conversation.send`."""
         echo = _ECHO[self.ip_version]
         identifier = ends.source_port & 0xFFFF
         with socket.socket(echo.family, socket.SOCK_RAW, echo.protocol) as raw:

@@ -5,14 +5,23 @@ Pure: the same scenario gives the same plan, so what must be seen is known befor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from lab.traffic.base import FIRST_SOURCE_PORT, LAST_PORT, Ends, PlannedFlow, Traffic
+from lab.traffic.base import (
+    FIRST_SOURCE_PORT,
+    LAST_PORT,
+    Conversation,
+    Ends,
+    PlannedFlow,
+    Scheduled,
+    Traffic,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lab.traffic.schedule import Cast, Schedule
     from topologies import Topology
 
 WINDOW_PACKETS: Final = 48
@@ -27,14 +36,24 @@ class Planned:
     Attributes:
         label: what messages call it: ``step 2``, ``step 2.1`` in a parallel stage.
         traffic: what was declared.
-        ends: the hosts and ports it uses.
         flows: what it makes.
+        source_port: the first source port that it uses.
+        rounds: for a conversation the hosts and ports that it uses, each time that it is done.
+        schedule: for scheduled packets all of them, from the beginning of the stage on.
     """
 
     label: str
     traffic: Traffic
-    ends: Ends
     flows: tuple[PlannedFlow, ...]
+    source_port: int
+    rounds: tuple[Ends, ...] = ()
+    schedule: Schedule | None = None
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The traffic programs that have to report, ``step 1 send``."""
+        roles = self.traffic.roles if isinstance(self.traffic, Conversation) else ("send",)
+        return tuple(f"{self.label} {role}" for role in roles)
 
 
 def plan(
@@ -43,44 +62,75 @@ def plan(
     """Plan all stages; the steps of a stage run in parallel, the stages one after the other."""
     next_port = FIRST_SOURCE_PORT
     planned: list[tuple[Planned, ...]] = []
+    cast: Cast | None = None
     for number, stage in enumerate(stages, 1):
         window = max(2, WINDOW_PACKETS // len(stage))
         steps: list[Planned] = []
         for index, traffic in enumerate(stage, 1):
             label = f"step {number}" if len(stage) == 1 else f"step {number}.{index}"
             given = getattr(traffic, "source_port", None)
-            if given is None and next_port + traffic.source_ports > LAST_PORT:
-                next_port = FIRST_SOURCE_PORT
-            ends = Ends(
-                topology.host(traffic.source),
-                topology.host(traffic.destination),
-                next_port if given is None else given,
-                window,
+            ports = traffic.source_ports * (
+                traffic.repeat if isinstance(traffic, Conversation) else 1
             )
-            next_port += traffic.source_ports if given is None else 0
-            steps.append(Planned(label, traffic, ends, traffic.plan(ends)))
+            if given is None and next_port + ports > LAST_PORT:
+                next_port = FIRST_SOURCE_PORT
+            first = next_port if given is None else given
+            next_port += ports if given is None else 0
+            if isinstance(traffic, Scheduled):
+                cast = cast or _cast(topology)
+                steps.append(_scheduled(label, traffic, cast, first))
+            elif isinstance(traffic, Conversation):
+                step = 0 if given is not None else traffic.source_ports
+                starts = (first + step * times for times in range(traffic.repeat))
+                rounds = tuple(_ends(traffic, topology, start, window) for start in starts)
+                steps.append(_conversation(label, traffic, rounds))
         planned.append(tuple(steps))
     return tuple(planned)
 
 
+def _ends(traffic: Conversation, topology: Topology, source_port: int, window: int) -> Ends:
+    source, destination = topology.host(traffic.source), topology.host(traffic.destination)
+    return Ends(source, destination, source_port, window)
+
+
+def _conversation(label: str, traffic: Conversation, rounds: tuple[Ends, ...]) -> Planned:
+    made = merged(flow for ends in rounds for flow in traffic.plan(ends))
+    return Planned(label, traffic, made, rounds[0].source_port, rounds=rounds)
+
+
+def _cast(topology: Topology) -> Cast:
+    from lab.traffic.schedule import Cast
+
+    return Cast(topology.hosts)
+
+
+def _scheduled(label: str, traffic: Scheduled, cast: Cast, source_port: int) -> Planned:
+    schedule = traffic.schedule(cast, source_port).repeated(traffic.repeat, traffic.pause_s)
+    return Planned(label, traffic, schedule.flows(), source_port, schedule=schedule)
+
+
 def flows(planned: Iterable[Iterable[Planned]]) -> tuple[PlannedFlow, ...]:
-    """All flows of a plan; those with one key are one flow, their counts added up."""
+    """All flows of a plan; those with one key and the same ends are one, their counts added up."""
+    return merged(flow for stage in planned for step in stage for flow in step.flows)
+
+
+def merged(flows: Iterable[PlannedFlow]) -> tuple[PlannedFlow, ...]:
+    """Flows with one key and the same ends as one, their counts added up."""
     together: dict[object, PlannedFlow] = {}
-    for step in (step for stage in planned for step in stage):
-        for flow in step.flows:
-            known = together.get(flow.key)
-            together[flow.key] = flow if known is None else _add(known, flow)
+    for flow in flows:
+        place = flow.key, flow.source, flow.destination
+        known = together.get(place)
+        together[place] = flow if known is None else _add(known, flow)
     return tuple(together.values())
 
 
 def _add(one: PlannedFlow, other: PlannedFlow) -> PlannedFlow:
-    return PlannedFlow(
-        one.key,
-        one.source,
-        one.destination,
-        _sum(one.packets, other.packets),
-        _sum(one.octets_l3, other.octets_l3),
-        _sum(one.payload_octets, other.payload_octets),
+    return replace(
+        one,
+        packets=_sum(one.packets, other.packets),
+        octets_l2=_sum(one.whole_frames, other.whole_frames),
+        octets_l3=_sum(one.octets_l3, other.octets_l3),
+        payload_octets=_sum(one.payload_octets, other.payload_octets),
     )
 
 

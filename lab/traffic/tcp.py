@@ -10,7 +10,7 @@ from pydantic import Field
 
 from collector.key import TCP, FlowKey
 from lab.scenario.units import Octets, Rate
-from lab.traffic.base import PATIENCE_S, Ends, Line, PlannedFlow, Traffic, address
+from lab.traffic.base import PATIENCE_S, Conversation, Ends, Line, PlannedFlow, address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ _CHUNK: Final = bytes(65536)
 _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
-class Tcp(Traffic):
+class Tcp(Conversation):
     """A TCP connection: the source sends, gets its answer, and closes; then the destination does.
 
     How many packets that takes is TCP's affair, so packets and octets are expected as they
@@ -62,7 +62,7 @@ class Tcp(Traffic):
         )
 
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
-        """See `Traffic.plan`."""
+        """See `Conversation.plan`."""
         source = address(ends.source, self.ip_version)
         destination = address(ends.destination, self.ip_version)
         there = FlowKey(self.ip_version, source, destination, TCP, ends.source_port, self.port)
@@ -73,13 +73,13 @@ class Tcp(Traffic):
         )
 
     def declared(self, role: str) -> dict[str, int]:
-        """See `Traffic.declared`."""
+        """See `Conversation.declared`."""
         if role == "send":
             return {"octets_sent": self.send_octets, "octets_received": self.receive_octets}
         return {"octets_sent": self.receive_octets, "octets_received": self.send_octets}
 
     def send(self, ends: Ends, line: Line) -> dict[str, int]:  # noqa: ARG002 (TCP has its own)
-        """See `Traffic.send`."""
+        """See `Conversation.send`."""
         with self._socket(ends) as client:
             client.bind((address(ends.source, self.ip_version), ends.source_port))
             client.connect((address(ends.destination, self.ip_version), self.port))
@@ -89,7 +89,7 @@ class Tcp(Traffic):
             return {"octets_sent": sent, "octets_received": received + _receive(client)}
 
     def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
-        """See `Traffic.receive`."""
+        """See `Conversation.receive`."""
         with self._socket(ends) as listener:
             listener.bind((address(ends.destination, self.ip_version), self.port))
             listener.listen()

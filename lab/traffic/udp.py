@@ -12,10 +12,10 @@ from collector.key import UDP, FlowKey
 from lab.scenario.units import Octets, Rate
 from lab.traffic.base import (
     IP_HEADER_OCTETS,
+    Conversation,
     Ends,
     Line,
     PlannedFlow,
-    Traffic,
     address,
     paced,
 )
@@ -30,7 +30,7 @@ _AFTERMATH_S: Final = 0.5
 _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
-class Udp(Traffic):
+class Udp(Conversation):
     """UDP datagrams from one host to another; nothing comes back."""
 
     kind: ClassVar[str] = "udp"
@@ -71,7 +71,7 @@ class Udp(Traffic):
         )
 
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
-        """See `Traffic.plan`."""
+        """See `Conversation.plan`."""
         octets = IP_HEADER_OCTETS[self.ip_version] + UDP_HEADER_OCTETS + self.payload_octets
         source = address(ends.source, self.ip_version)
         destination = address(ends.destination, self.ip_version)
@@ -87,12 +87,12 @@ class Udp(Traffic):
         )
 
     def declared(self, role: str) -> dict[str, int]:  # noqa: ARG002 (both count the same)
-        """See `Traffic.declared`."""
+        """See `Conversation.declared`."""
         datagrams = self.flows * self.datagrams
         return {"datagrams": datagrams, "payload_octets": datagrams * self.payload_octets}
 
     def send(self, ends: Ends, line: Line) -> dict[str, int]:
-        """See `Traffic.send`."""
+        """See `Conversation.send`."""
         target = (address(ends.destination, self.ip_version), self.port)
         count = self.flows * self.datagrams
         octets = 0
@@ -109,7 +109,7 @@ class Udp(Traffic):
         return {"datagrams": count, "payload_octets": octets}
 
     def receive(self, ends: Ends, line: Line, ready: Callable[[], None]) -> dict[str, int]:
-        """See `Traffic.receive`."""
+        """See `Conversation.receive`."""
         wanted = self.flows * self.datagrams
         octets = 0
         with self._socket(ends.destination, self.port) as receiver:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lab.scenario.load import ScenarioFaults, inspect_octets, load
+from lab.traffic import KINDS
 
 RIGHT = {
     "title": "title: A test",
@@ -33,10 +34,15 @@ def faults_of(text: str | bytes) -> list[str]:
     return [str(fault).removeprefix("x.yaml:") for fault in inspect_octets(octets, "x.yaml").faults]
 
 
+def told(case: dict[str, Any]) -> str:
+    text: str = case["faults"]
+    return text.replace("<traffic kinds>", ", ".join(KINDS))
+
+
 @pytest.mark.parametrize("case", named(CASES))
 def test_what_is_said_of_a_fault(case: dict[str, Any]):
     sections = (RIGHT | case["with"]).values()
-    assert faults_of("\n".join(filter(None, sections)) + "\n") == case["faults"].splitlines()
+    assert faults_of("\n".join(filter(None, sections)) + "\n") == told(case).splitlines()
     assert case["faults"]
 
 

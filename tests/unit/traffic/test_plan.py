@@ -87,5 +87,5 @@ def test_steps_with_one_key_are_one_flow():
 
 def test_parallel_steps_share_the_window():
     (stage,) = plan([[step("udp")] * 3], TOPOLOGY)
-    assert [one.ends.window for one in stage] == [WINDOW_PACKETS // 3] * 3
+    assert [one.rounds[0].window for one in stage] == [WINDOW_PACKETS // 3] * 3
     assert [one.label for one in stage] == ["step 1.1", "step 1.2", "step 1.3"]

@@ -1,0 +1,333 @@
+"""Packets known beforehand, to the octet: when each is sent, by whom, and what becomes of it.
+
+Everything in columns: a schedule of a million packets is a few arrays. From it follow the flows
+that must be seen, the answers that the hosts' kernels give, and what the player must do. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, FlowKey
+from lab.traffic.base import PlannedFlow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from collector.decode.packet import Packets
+    from topologies.model import Host
+
+MOST_OCTETS: Final = 256 << 20
+"""The most that the rows of one step's packets may take in memory."""
+
+_ECHO: Final = {(4, ICMP): (8, 0), (6, ICMPV6): (128, 129)}
+_RESET_OCTETS: Final = {4: 40, 6: 60}
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The hosts of a topology in columns: one row per host, in the order of their numbers."""
+
+    hosts: tuple[Host, ...]
+
+    def number(self, name: str) -> int:
+        """A host's row."""
+        return self._numbers[name]
+
+    @cached_property
+    def mac(self) -> NDArray[np.uint8]:
+        """MAC addresses, shape (hosts, 6)."""
+        return _rows(bytes.fromhex(host.mac.replace(":", "")) for host in self.hosts)
+
+    @cached_property
+    def ip(self) -> dict[int, NDArray[np.uint8]]:
+        """IP addresses by version, shape (hosts, 4) and (hosts, 16)."""
+        return {
+            4: _rows(host.ipv4.packed for host in self.hosts),
+            6: _rows(host.ipv6.packed for host in self.hosts),
+        }
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {host.name: number for number, host in enumerate(self.hosts)}
+
+
+def _rows(octets: Iterable[bytes]) -> NDArray[np.uint8]:
+    rows = list(octets)
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+
+
+@dataclass(frozen=True)
+class Sink:
+    """What a host must have open so that its kernel takes packets without a word.
+
+    Attributes:
+        host: its name.
+        ip_version: 4 or 6.
+        protocol: UDP, or the IP protocol of a raw socket.
+        port: of UDP; 0 for the others.
+    """
+
+    host: str
+    ip_version: int
+    protocol: int
+    port: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Packets in the order in which they are sent.
+
+    Attributes:
+        cast: the hosts.
+        at_s: when each is due, from the beginning of the step, shape (n,), never falling.
+        sender: row of the host that sends it, shape (n,).
+        heads: what each frame begins with, shape (n, size).
+        lengths: octets of each frame, without FCS; behind its head are zeros. Shape (n,).
+    """
+
+    cast: Cast
+    at_s: NDArray[np.float64]
+    sender: NDArray[np.int64]
+    heads: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        assert len({len(self), len(self.sender), len(self.heads), len(self.lengths)}) == 1
+        assert not len(self) or (np.diff(self.at_s) >= 0).all()
+
+    def __len__(self) -> int:
+        """How many packets."""
+        return len(self.at_s)
+
+    @classmethod
+    def of(
+        cls, cast: Cast, at_s: NDArray[np.float64], sender: object, heads: object, lengths: object
+    ) -> Schedule:
+        """As the constructor; in any order, and a single value stands for all packets."""
+        order = np.argsort(at_s, kind="stable")
+        count = len(at_s)
+
+        def column(values: object, kind: type) -> NDArray[np.int64]:
+            return np.broadcast_to(np.asarray(values, kind), (count,))[order]
+
+        octets = np.asarray(heads, np.uint8)
+        octets = np.broadcast_to(octets, (count, octets.shape[1]))[order]
+        return cls(cast, at_s[order], column(sender, np.int64), octets, column(lengths, np.int64))
+
+    @classmethod
+    def of_frames(
+        cls, cast: Cast, at_s: NDArray[np.float64], sender: object, frames: Sequence[bytes]
+    ) -> Schedule:
+        """Packets given as whole frames."""
+        lengths = np.array([len(frame) for frame in frames], np.int64)
+        size = int(lengths.max(initial=0))
+        heads = _rows(frame.ljust(size, b"\0") for frame in frames)
+        return cls.of(cast, at_s, sender, heads.reshape(len(frames), size), lengths)
+
+    @classmethod
+    def together(cls, parts: Sequence[Schedule]) -> Schedule:
+        """All parts as one, each packet when it is due."""
+        size = max(part.heads.shape[1] for part in parts)
+        heads = [np.pad(part.heads, ((0, 0), (0, size - part.heads.shape[1]))) for part in parts]
+        return cls.of(
+            parts[0].cast,
+            np.concatenate([part.at_s for part in parts]),
+            np.concatenate([part.sender for part in parts]),
+            np.concatenate(heads),
+            np.concatenate([part.lengths for part in parts]),
+        )
+
+    def repeated(self, times: int, pause_s: float) -> Schedule:
+        """The same again and again, a pause between the last packet and the first."""
+        if times == 1 or not len(self):
+            return self
+        round_s = float(self.at_s[-1]) + pause_s
+        starts = np.repeat(np.arange(times) * round_s, len(self))
+        return Schedule(
+            self.cast,
+            np.tile(self.at_s, times) + starts,
+            np.tile(self.sender, times),
+            np.tile(self.heads, (times, 1)),
+            np.tile(self.lengths, times),
+        )
+
+    def later(self, by_s: float) -> Schedule:
+        """The same, later."""
+        return replace(self, at_s=self.at_s + by_s)
+
+    @property
+    def octets(self) -> int:
+        """Octets of all frames."""
+        return int(self.lengths.sum())
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The hosts that send."""
+        return tuple(self.cast.hosts[number].name for number in np.unique(self.sender))
+
+    @cached_property
+    def packets(self) -> Packets:
+        """The packets taken apart, by the collector's own dissector."""
+        from collector.decode.octets import Octets
+        from collector.decode.packet import dissect
+
+        size = self.heads.shape[1]
+        buffer = np.ascontiguousarray(self.heads).reshape(-1)
+        # Behind the last head there may be too few octets for the widest number.
+        buffer = np.concatenate([buffer, np.zeros(64, np.uint8)])
+        start = np.arange(len(self), dtype=np.int64) * size
+        return dissect(Octets(buffer), start, np.minimum(self.lengths, size))
+
+    @cached_property
+    def receiver(self) -> NDArray[np.int64]:
+        """Row of the host that each frame is addressed to; -1: a group, everybody or nobody."""
+        macs = self.cast.mac.astype(np.uint64)
+        weights = np.uint64(256) ** np.arange(5, -1, -1, dtype=np.uint64)
+        known = macs @ weights
+        order = np.argsort(known)
+        place = np.searchsorted(known[order], self.packets.destination_mac)
+        candidate = order[np.minimum(place, len(order) - 1)]
+        return np.where(known[candidate] == self.packets.destination_mac, candidate, -1)
+
+    def flows(self) -> tuple[PlannedFlow, ...]:
+        """The flows that it makes, the answers of the hosts' kernels included."""
+        import polars as pl
+
+        from collector.texts import end_texts
+
+        packets = self.packets
+        is_ip = packets.ip_version != 0
+        ends = {}
+        for end in ("source", "destination"):
+            address = getattr(packets, end)
+            ends[f"{end}_upper"] = np.where(is_ip, address[:, 0], 0)
+            ends[f"{end}_lower"] = np.where(is_ip, address[:, 1], getattr(packets, f"{end}_mac"))
+        key = {
+            "version": packets.ip_version,
+            **ends,
+            "protocol": np.where(is_ip, packets.protocol, packets.ethernet_type),
+            "source_port": packets.source_port,
+            "destination_port": packets.destination_port,
+            "sender": self.sender,
+            "receiver": self.receiver,
+            "answer": self._answers(),
+        }
+        table = (
+            pl.DataFrame({**key, "l2": self.lengths, "l3": packets.ip_octets})
+            .group_by(list(key), maintain_order=True)
+            .agg(pl.len().alias("packets"), pl.col("l2").sum(), pl.col("l3").sum())
+        )
+        table = table.with_columns(
+            end_texts(table["version"], table[f"{end}_upper"], table[f"{end}_lower"]).alias(end)
+            for end in ("source", "destination")
+        )
+        flows: list[PlannedFlow] = []
+        for row in table.iter_rows(named=True):
+            flows += self._planned(row)
+        return tuple(flows)
+
+    def _planned(self, row: dict[str, object]) -> Iterable[PlannedFlow]:
+        names = [host.name for host in self.cast.hosts]
+        count, version = int(str(row["packets"])), int(str(row["version"]))
+        sender, receiver = (int(str(row[end])) for end in ("sender", "receiver"))
+        parts = ("source", "destination", "protocol", "source_port", "destination_port")
+        key = FlowKey(version, *(row[part] for part in parts))  # type: ignore[arg-type]
+        yield PlannedFlow(
+            key,
+            names[sender],
+            names[receiver] if receiver >= 0 else None,
+            packets=count,
+            octets_l3=int(str(row["l3"])) if version else None,
+            octets_l2=int(str(row["l2"])),
+        )
+        answer = int(str(row["answer"]))
+        if answer < 0:
+            return
+        back = key._replace(
+            source=key.destination,
+            destination=key.source,
+            source_port=key.destination_port,
+            destination_port=key.source_port,
+        )
+        octets_l3 = count * _RESET_OCTETS[version]
+        if key.protocol != TCP:
+            back = back._replace(source_port=0, destination_port=_ECHO[version, key.protocol][1])
+            back = back._replace(destination_port=back.destination_port << 8)
+            octets_l3 = int(str(row["l3"]))
+        yield PlannedFlow(back, names[receiver], names[answer], packets=count, octets_l3=octets_l3)
+
+    def _answers(self) -> NDArray[np.int64]:
+        """Row of the host that a kernel's answer to each packet goes to; -1: there is none.
+
+        A host answers what is addressed to it, at both layers, from an address that it has a
+        route and a neighbour for (so not from a forged one): a TCP segment without RST by a
+        reset (RFC 9293 section 3.5.2, no port is open), an echo request by a reply (RFC 1122
+        section 3.2.2.6). UDP and other protocols end in sinks.
+        """
+        packets = self.packets
+        mine, asker = self._addressed_to_its_host(), self._source_host()
+        whole = ~packets.fragment
+        segment = packets.has_tcp & ((packets.tcp_flags & TCP_FLAGS["RST"]) == 0)
+        echo = np.zeros(len(self), bool)
+        for (version, protocol), (request, _) in _ECHO.items():
+            echo |= (
+                (packets.ip_version == version)
+                & (packets.protocol == protocol)
+                & (packets.destination_port == request << 8)
+                & (packets.transport > 0)
+            )
+        itself = asker == self.receiver  # from its own address: thrown away (RFC 1122, 3.2.1.3)
+        return np.where(mine & whole & ~itself & (segment | echo), asker, -1)
+
+    def sinks(self) -> tuple[Sink, ...]:
+        """What must be open while it is played, or the kernels would send ICMP errors."""
+        packets = self.packets
+        silent = np.isin(packets.protocol, (TCP, ICMP, ICMPV6))
+        rows = np.flatnonzero(self._addressed_to_its_host() & ~silent)
+        columns = (self.receiver, packets.ip_version, packets.protocol)
+        ports = np.where(packets.protocol == UDP, packets.destination_port, 0)
+        wanted = np.unique(np.stack([*(c[rows] for c in columns), ports[rows]], axis=1), axis=0)
+        return tuple(
+            Sink(self.cast.hosts[host].name, version, protocol, port)
+            for host, version, protocol, port in wanted.tolist()
+            if protocol != UDP or port  # port 0 is that of later fragments
+        )
+
+    def _addressed_to_its_host(self) -> NDArray[np.bool_]:
+        """Whether a frame comes to a host's IP stack: its MAC, its IP address, no VLAN tag."""
+        packets = self.packets
+        mine: NDArray[np.bool_] = self._owner(packets.destination) == self.receiver
+        mine &= (self.receiver >= 0) & (packets.vlan_id == 0)
+        return mine
+
+    def _source_host(self) -> NDArray[np.int64]:
+        return self._owner(self.packets.source)
+
+    def _owner(self, addresses: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Row of the host that has each IP address; -1: nobody."""
+        from collector.decode.address import ipv4_column
+
+        known = {4: ipv4_column(_u32(self.cast.ip[4])), 6: _halves(self.cast.ip[6])}
+        owner = np.full(len(addresses), -1)
+        for version, column in known.items():
+            rows = np.flatnonzero(self.packets.ip_version == version)
+            order = np.argsort(column[:, 1])  # the lower half alone tells hosts apart
+            place = np.searchsorted(column[order, 1], addresses[rows, 1])
+            candidate = order[np.minimum(place, len(order) - 1)]
+            owner[rows] = np.where((column[candidate] == addresses[rows]).all(1), candidate, -1)
+        return owner
+
+
+def _u32(octets: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    return np.ascontiguousarray(octets).view(">u4").reshape(-1).astype(np.uint32)
+
+
+def _halves(octets: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(octets).view(">u8").astype(np.uint64)
