@@ -51,7 +51,7 @@ TYPES: Final[Mapping[str, Any]] = {
 }
 """What a filter of flows can ask for."""
 
-BLOCK_OCTETS: Final = 16 << 20
+BLOCK_OCTETS: Final = 12 << 20
 """Of a capture, summed together: few columns are looked at, so memory has room for more of it than
 elsewhere, and larger blocks cost less."""
 

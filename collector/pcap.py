@@ -155,7 +155,8 @@ def blocks(file: File, block_octets: int) -> Iterator[Capture]:
             if part.fault is not None or not piece:
                 return
             before = _Before(before.frames + len(part), before.octets + found.stop.at)
-            rest, begin = buffer[found.stop.at :], 0
+            # A copy: it must not keep the rest of the buffer.
+            rest, begin = buffer[found.stop.at :].copy(), 0
 
 
 def _split(capture: Capture) -> Iterator[Capture]:
