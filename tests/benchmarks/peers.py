@@ -16,6 +16,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -26,7 +27,7 @@ from collector.sending import send
 from tests.daemons import Failed, wait_until_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 KEY: Final = (
@@ -229,4 +230,94 @@ class Pmacct(Peer):
         return cost, _sums(rows, len(rows), "PACKETS", "BYTES")
 
 
-PEERS: Final[tuple[Peer, ...]] = (Flowlab(), Nfdump(), Pmacct())
+class Tshark(Peer):
+    """Wireshark's dissectors; it has no sums, so these are made of what it writes."""
+
+    name = "tshark"
+    remark = "decodes only: the sums are made of its output, and not counted"
+
+    def missing(self) -> str:
+        """Whether it is installed."""
+        return "" if shutil.which("tshark") else "tshark is not installed"
+
+    def run(self, case: Case) -> tuple[Cost, Found]:
+        """One command; the values of a datagram's records are joined by commas."""
+        out = case.folder / "fields.tsv"
+        kind = "sflow" if case.name == "sflow" else "cflow"
+        # Templates of more fields than it believes in by itself; only what is asked for is printed.
+        options = ["-o", "cflow.max_template_fields:0"] if kind == "cflow" else []
+        wanted = [part for name in _SHOWN[kind] for part in ("-e", name)]
+        decoding = ["-n", "-d", f"udp.port=={case.port},{kind}", *options]
+        command = ["tshark", "-r", str(case.capture), *decoding, "-T", "fields", *wanted]
+        cost = metered(case, *command, out=out)
+        rows = _flow_rows(out) if kind == "cflow" else _sample_rows(out)
+        keys: set[tuple[str, ...]] = set()
+        packets = octets = 0
+        for key, more_packets, more_octets in rows:
+            keys.add(key)
+            packets, octets = packets + more_packets, octets + more_octets
+        return cost, Found(len(keys), packets, octets)
+
+
+def _flow_rows(out: Path) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Key, packets and octets of tshark's lines about flows."""
+    for columns in _lines(out):
+        for *key, packets, octets in zip(*columns, strict=False):
+            if packets:  # Not so in a message of templates.
+                yield tuple(key), int(packets), int(octets)
+
+
+def _sample_rows(out: Path) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """The same of its lines about samples: addresses of all, and ports apart by protocol."""
+    for columns in _lines(out):
+        # The datagram's own headers come first.
+        source, destination, protocol, *udp = (iter(column[1:]) for column in columns[:5])
+        ports = {"17": udp, "6": [iter(column) for column in columns[5:7]]}
+        sampled = zip(source, destination, protocol, *columns[7:], strict=False)
+        for one, other, number, rate, octets in sampled:
+            some = tuple(next(port, "") for port in ports.get(number, ()))
+            yield (one, other, number, *some), int(rate), int(octets) * int(rate)
+
+
+def _lines(out: Path) -> Iterator[list[list[str]]]:
+    """The fields of each datagram, each with all its values."""
+    with out.open(encoding="ascii") as lines:
+        for line in lines:
+            yield [column.split(",") for column in line.rstrip("\n").split("\t")]
+
+
+_SHOWN: Final = {
+    "cflow": (
+        *("cflow.srcaddr", "cflow.dstaddr", "cflow.srcport", "cflow.dstport", "cflow.protocol"),
+        *("cflow.packets", "cflow.octets"),
+    ),
+    "sflow": (
+        *("ip.src", "ip.dst", "ip.proto", "udp.srcport", "udp.dstport"),
+        *("tcp.srcport", "tcp.dstport"),
+        *("sflow.flow_sample.sampling_rate", "sflow_245.header.frame_length"),
+    ),
+}
+
+
+class PythonNetflow(Peer):
+    """The package netflow of the Python Package Index, summed in plain Python."""
+
+    name = "netflow"
+    remark = "the Python package; captures are read by flowlab"
+
+    def missing(self) -> str:
+        """Whether it is installed: it is no part of the environment."""
+        return "" if find_spec("netflow") else "the Python package netflow is not installed"
+
+    def run(self, case: Case) -> tuple[Cost, Found]:
+        """One command."""
+        if case.name == "sflow":
+            message = "it does not decode sFlow"
+            raise Failed(message)
+        out = case.folder / "sums.json"
+        here = "tests.benchmarks.with_netflow"
+        cost = metered(case, sys.executable, "-m", here, str(case.capture), out=out)
+        return cost, Found(**json.loads(out.read_text(encoding="ascii")))
+
+
+PEERS: Final[tuple[Peer, ...]] = (Flowlab(), Nfdump(), Pmacct(), Tshark(), PythonNetflow())
