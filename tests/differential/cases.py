@@ -154,6 +154,9 @@ NARROW: Final = {
     "ingressInterface": 4,
     "egressInterface": 4,
     "tcpControlBits": 1,
+    "sourceTransportPort": 2,
+    "destinationTransportPort": 2,
+    "protocolIdentifier": 1,
 }
 
 
@@ -390,7 +393,11 @@ def ipfix_long_template() -> Iterable[Made]:
 
 # ── elements ──
 
-_WIDTHS: Final = {"unsigned8": 1, "unsigned16": 2, "unsigned32": 4, "unsigned64": 8}
+_WIDTHS: Final = {"unsigned8": 1, "unsigned16": 2, "unsigned32": 4, "unsigned64": 8, "signed32": 4}
+_REDUCED_BESIDE: Final = (
+    *("sourceIPv4Address", "destinationIPv4Address", "sourceTransportPort"),
+    *("destinationTransportPort", "protocolIdentifier", "packetDeltaCount", "octetDeltaCount"),
+)
 IANA: Final = sorted(
     {
         known.name: known.kind
@@ -398,7 +405,7 @@ IANA: Final = sorted(
         if not enterprise and number < ENTERPRISE_BIT and known.name != "paddingOctets"
     }.items()
 )
-NUMBERS: Final = [name for name, kind in IANA if kind in _WIDTHS]
+NUMBERS: Final = [name for name, kind in IANA if kind.startswith("unsigned") and kind in _WIDTHS]
 _LISTS: Final = ("basicList", "subTemplateList", "subTemplateMultiList")
 
 
@@ -420,7 +427,7 @@ def values_of(name: str, kind: str, width: int, count: int) -> Any:
         "dateTimeMilliseconds": lambda: NOW_MS - number % 5_000_000,
         "dateTimeMicroseconds": lambda: ntp(NOW_NS - number * 1_001_001, microseconds=True),
         "dateTimeNanoseconds": lambda: ntp(NOW_NS - number * 1_001_001),
-        **dict.fromkeys(("float32", "float64"), lambda: number / 8),
+        **dict.fromkeys(("float32", "float64"), lambda: number % 1_000 / 8),
     }
     if kind in makers:
         return makers[kind]()
@@ -468,23 +475,16 @@ def _netflow9_has(name: str) -> bool:
 @case
 def ipfix_reduced_sizes() -> Iterable[Made]:
     """Numbers in every width up to that of their type (RFC 7011 section 6.2)."""
+    kinds = {"octetDeltaCount": "unsigned64", "ingressInterface": "unsigned32"}
+    kinds |= {"vlanId": "unsigned16", "mibObjectValueInteger": "signed32"}
+    fields = [(name, width) for name in kinds for width in range(1, 1 + _WIDTHS[kinds[name]])]
     parts: list[Items] = []
-    names = {"unsigned64": "octetDeltaCount", "unsigned32": "ingressInterface"}
-    names |= {"unsigned16": "vlanId", "signed32": "mibObjectValueInteger"}
-    fields = [(names[kind], width) for kind in names for width in range(1, 9)]
-    for number, (name, width) in enumerate(fields):
-        kind = next(kind for kind, one in names.items() if one == name)
-        if width > _WIDTHS[kind.replace("signed", "unsigned").replace("ununsigned", "unsigned")]:
-            continue
-        of = template(256 + number, [*FLOW[:5], (name, width)])
-        columns = {one: flows(2, number)[one] for one in FLOW[:5]}
-        columns[name] = values_of(name, kind, width, 2)
+    for number, (name, width) in enumerate([*fields, ("samplingProbability", 4)]):
+        base = [one for one in _REDUCED_BESIDE if one != name]
+        of = template(256 + number, [*((one, NARROW.get(one, 4)) for one in base), (name, width)])
+        columns = {one: flows(2, 2 * number)[one] for one in base}
+        columns[name] = values_of(name, kinds.get(name, "float64"), width, 2)
         parts += [*announced([of]), data(of, columns)]
-    # A float64 in four octets.
-    of = template(400, [*FLOW[:5], ("samplingProbability", 4)])
-    columns = {one: flows(1)[one] for one in FLOW[:5]}
-    columns["samplingProbability"] = np.array([0.125])
-    parts += [*announced([of]), data(of, columns)]
     yield netflow(IPFIX, parts)
 
 

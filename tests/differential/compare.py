@@ -6,7 +6,8 @@ to answer:
 
 - `read`, `found` and `record_offsets`: it is asked about each record (tshark, which shows where
   everything is);
-- `rows`, `together` and `breaks`: it gives rows without saying of which record they are (nfdump).
+- `rows`, `together` and `breaks`: it gives rows without saying of which record they are (nfdump,
+  pmacct).
 
 `instead` of a disagreement changes what is expected, record by record; the peer must then say
 exactly that. So a disagreement holds only where it is declared, and one that is gone is noticed.
@@ -104,7 +105,7 @@ def compare(peer: Any, cases: Sequence[Case], declared: Sequence[Disagreement]) 
 def told(record: Record, row: Row, declared: Sequence[Disagreement], met: set[Disagreement]) -> Row:
     """What the peer is expected to say, its disagreements considered; empty: nothing at all."""
     for one in declared:
-        changed = one.instead(record, row)
+        changed = one.instead(record, row) if row else {}
         if changed:
             met.add(one)
             row = {name: value for name, value in {**row, **changed}.items() if value != ABSENT}
@@ -154,13 +155,25 @@ def _compare_rows(peer: Any, cases: Sequence[Case], declared: Sequence[Disagreem
         expected = peer.together([row for row in expected if row])
         result.fields += sum(map(len, expected))
         missing, extra = _without_alike(expected, answers[case.name])
-        for row in missing:
-            nearest = max(extra, key=lambda one, row=row: _alike(row, one), default=None)
-            if nearest is None:
-                result.differences.append(f"{peer.NAME}, {case.name}: no row like {row}")
-                continue
-            extra.remove(nearest)
-            result.differences += _differences(peer.NAME, case.name, _named(row), row, nearest)
+        pairs = sorted(
+            (
+                (_alike(row, one), m, n)
+                for m, row in enumerate(missing)
+                for n, one in enumerate(extra)
+            ),
+            reverse=True,
+        )
+        ours, theirs = set(range(len(missing))), set(range(len(extra)))
+        for _, m, n in pairs:
+            if m in ours and n in theirs:
+                ours.remove(m)
+                theirs.remove(n)
+                row = missing[m]
+                result.differences += _differences(peer.NAME, case.name, _named(row), row, extra[n])
+        result.differences += [
+            f"{peer.NAME}, {case.name}: no row like {missing[m]}" for m in sorted(ours)
+        ]
+        extra = [extra[n] for n in sorted(theirs)]
         for row in extra:
             _extra(peer, case, row, declared, result)
     return result

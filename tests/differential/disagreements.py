@@ -503,4 +503,254 @@ NFDUMP: Final = (
     ),
 )
 
-DISAGREEMENTS: Final = (*TSHARK, *NFDUMP)
+# ── pmacct ──
+
+_SECOND_US: Final = 1_000_000
+
+
+def _whole_seconds(record: Record, row: Row) -> Row:
+    if record["flowStartSysUpTime"] is None or record["protocol"] == "ipfix":
+        return {}
+    export_us = record.values["export_time"] // 1_000
+    return {
+        end: export_us // _SECOND_US * _SECOND_US
+        - (export_us // 1_000 - row[end] // 1_000) // 1_000 * _SECOND_US
+        for end in ("flowStart", "flowEnd")
+    }
+
+
+def _export_time(record: Record, row: Row) -> Row:
+    if _is_sample(record) or "flowStart" in row:
+        return {}
+    return {"flowStart": record.values["export_time"] // _SECOND_NS * _SECOND_US}
+
+
+def _event(record: Record, row: Row) -> Row:
+    if _is_sample(record) or "octetDeltaCount" in record.places:
+        return {}
+    return _only(row, ("packetDeltaCount", "records"), ABSENT)
+
+
+_WIDTHS: Final = {"octetDeltaCount": (4, 8), "ingressInterface": (2, 4)}
+"""Those in which it reads them."""
+
+
+def _odd_widths(record: Record, row: Row) -> Row:
+    odd = [
+        name
+        for name, widths in _WIDTHS.items()
+        if name in record.places and record.places[name].octets not in widths
+    ]
+    return {} if _is_sample(record) else _only(row, odd, ABSENT)
+
+
+def _wide_vlan(record: Record, row: Row) -> Row:
+    place = record.places.get("vlanId")
+    narrow = place is not None and place.octets == 1
+    return {"vlanId": row["vlanId"] << 8} if narrow else {}
+
+
+def _two_octets_of_flags(record: Record, row: Row) -> Row:
+    place = record.places.get("tcpControlBits")
+    if place is None or place.octets == 1 or "tcpControlBits" not in row:
+        return {}
+    return {"tcpControlBits": record["tcpControlBits"] >> 8 or ABSENT}
+
+
+def _not_counted(record: Record, row: Row) -> Row:
+    no_ip = record["ethernetType"] is not None and record["ipVersion"] is None
+    tagged_twice = record.case == "sflow-qinq"
+    two_labels = record.case == "sflow-mpls" and record["sourceIPv4Address"] == "10.0.0.2"
+    lost = tagged_twice or two_labels or (no_ip and record.case != _AGENT_READ)
+    return _absent(row) if _is_sample(record) and lost else {}
+
+
+def _behind_extension_headers(record: Record, row: Row) -> Row:
+    if record.case == "sflow-ipv6-extension-headers" and record["protocolIdentifier"] == 6:
+        return _only(row, ("protocolIdentifier", *_PORTS, "tcpControlBits"), ABSENT)
+    if record.case == "sflow-ipv6-extension-headers":
+        return {_PORTS[0]: ABSENT, _PORTS[1]: row[_PORTS[0]]}
+    if record.case == "sflow-fragments" and record["ipVersion"] == 6:
+        return {_PORTS[0]: _FRAGMENT_ID, _PORTS[1]: row.get(_PORTS[0], ABSENT)}
+    return {}
+
+
+_FRAGMENT_ID: Final = 9
+"""In the two octets in front of what the fragment header is in front of."""
+
+
+_SCTP: Final = 132
+
+
+def _no_sctp(record: Record, row: Row) -> Row:
+    which = _is_sample(record) or record["protocol"] == "netflow5"
+    return _only(row, _PORTS, ABSENT) if which and record["protocolIdentifier"] == _SCTP else {}
+
+
+def _with_format(record: Record, row: Row) -> Row:
+    names = ("ingressInterface", "egressInterface")
+    formats = {name: record[f"{name}Format"] or 0 for name in names if _is_sample(record)}
+    return {name: form << 30 | row.get(name, 0) for name, form in formats.items() if form}
+
+
+def _no_sampled_flags(record: Record, row: Row) -> Row:
+    return _only(row, ("tcpControlBits",), ABSENT) if record.case == _AGENT_READ else {}
+
+
+def _no_vlan_on_the_way_out(record: Record, row: Row) -> Row:
+    return _only(row, ("vlanId",), ABSENT) if record["flowDirection"] == 1 else {}
+
+
+def _no_ip_record(record: Record, row: Row) -> Row:
+    kind = record["ethernetType"]
+    no_ip = not _is_sample(record) and kind is not None and record["sourceMacAddress"] is not None
+    return _absent(row) if no_ip and kind not in (0x0800, 0x86DD) else {}
+
+
+PMACCT: Final = (
+    Disagreement(
+        "pmacct",
+        "IPFIX records of frames without IP (Open vSwitch)",
+        "nothing",
+        US,
+        "RFC 7011: flows are of packets of any kind. nfacctd leaves out what has no IP addresses.",
+        _no_ip_record,
+    ),
+    Disagreement(
+        "pmacct",
+        "vlanId of records with flowDirection 1 (Open vSwitch)",
+        "none",
+        US,
+        "IANA's element 58: the VLAN of the link that was observed. nfacctd takes it of ingress "
+        "flows only.",
+        _no_vlan_on_the_way_out,
+    ),
+    Disagreement(
+        "pmacct",
+        "data of a template that was withdrawn by itself",
+        "makes records without end, until its plugin loses some",
+        US,
+        "RFC 7011 section 8.1: an id that was withdrawn means nothing until it is announced again. "
+        "nfacctd 1.7.7 takes the withdrawal for a template of no fields, and its records have no "
+        "octets.",
+        breaks="ipfix-withdrawal",
+    ),
+    Disagreement(
+        "pmacct",
+        "data of templates that were withdrawn all together",
+        "goes on decoding it",
+        US,
+        "RFC 7011 section 8.1, as above.",
+        phantom=lambda case, _row: case == "ipfix-withdrawal-of-all",
+    ),
+    Disagreement(
+        "pmacct",
+        "data before its template",
+        "drops it, also when the template comes later",
+        US,
+        "RFC 7011 section 8, as for nfdump.",
+        _early,
+    ),
+    Disagreement(
+        "pmacct",
+        "times of NetFlow v5 and v9, which are uptimes",
+        "the header's second less the whole seconds from then to the header's uptime",
+        US,
+        "Cisco's table B-3 and RFC 3954 section 5.1: uptimes are milliseconds. nfacctd subtracts "
+        "whole seconds.",
+        _whole_seconds,
+    ),
+    Disagreement(
+        "pmacct",
+        "records without times, or with times that it does not know",
+        "the export time as the start",
+        "both",
+        "A choice: flowlab leaves out what a record does not say.",
+        _export_time,
+    ),
+    Disagreement(
+        "pmacct",
+        "IPFIX records without octetDeltaCount",
+        "no packets and no flows",
+        US,
+        "RFC 7011: which elements a record has is the exporter's choice. nfacctd takes a template "
+        "without octets for one of events.",
+        _event,
+    ),
+    Disagreement(
+        "pmacct",
+        "octetDeltaCount in 1, 2, 3, 5, 6 or 7 octets, ingressInterface in 1 or 3",
+        "0",
+        US,
+        "RFC 7011 section 6.2: every width up to that of the type. nfacctd reads 4 and 8, or 2 and "
+        "4.",
+        _odd_widths,
+    ),
+    Disagreement(
+        "pmacct",
+        "vlanId in one octet",
+        "256 times the number",
+        US,
+        "RFC 7011 section 6.2. nfacctd reads two octets.",
+        _wide_vlan,
+    ),
+    Disagreement(
+        "pmacct",
+        "tcpControlBits in two octets",
+        "the first of them, which has not the usual flags",
+        US,
+        "RFC 7125: two octets, the usual flags in the second. nfacctd reads one.",
+        _two_octets_of_flags,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow: octets",
+        "the frame with its FCS",
+        US,
+        "sFlow v5 section 5, as for nfdump.",
+        _with_fcs,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow and NetFlow v5: ports of SCTP",
+        "0",
+        US,
+        "RFC 9260 section 3.1; Cisco's table B-4. It takes them of TCP and UDP only.",
+        _no_sctp,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow: interfaces that are no ifIndex",
+        "the number with its format in the upper two bits",
+        "both",
+        "sFlow v5 section 5, interface: format and value. flowlab has a column for each.",
+        _with_format,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow: frames without IP, with two VLAN tags, or with two MPLS labels",
+        "does not count them",
+        US,
+        "sFlow v5: every sample stands for packets of its rate. sfacctd counts what it finds an "
+        "IP header in; it looks behind one tag and one label.",
+        _not_counted,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow: IPv6 with extension headers",
+        "ports two octets too early; behind two headers no protocol either",
+        US,
+        "RFC 8200 section 4: the length of a header is in units of 8 octets, without the first 8.",
+        _behind_extension_headers,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow sampled IPv4 and IPv6: TCP flags",
+        "none",
+        US,
+        "sFlow v5 section 5, sampled_ipv4: tcp_flags. sfacctd does not take them.",
+        _no_sampled_flags,
+    ),
+)
+
+DISAGREEMENTS: Final = (*TSHARK, *NFDUMP, *PMACCT)

@@ -28,7 +28,6 @@ SAYS: Final = (
     "addresses, AS numbers, prefixes, next hops. No options data, no counters."
 )
 PROGRAMS: Final = ("nfcapd", "sfcapd", "nfdump")
-RATE_DPS: Final = 20_000
 SFLOW_PORT: Final = 6343
 _LIMIT_S: Final = 60.0
 _MS_NS: Final = 1_000_000
@@ -115,7 +114,7 @@ def _store(program: str, store: Path, sources: Sequence[tuple[str, Any]]) -> Non
     """Have datagrams stored."""
     port = free_port()
     place = ["-b", "127.0.0.1", "-p", str(port), "-w", str(store), "-t", "86400"]
-    status = fed([program, *place], port, sources, store.with_suffix(".txt"), rate_dps=RATE_DPS)
+    status = fed([program, *place], port, sources, store.with_suffix(".txt"))
     if status:
         message = f"{program} ended with {status}"
         raise Failed(message)

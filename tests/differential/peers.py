@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.differential import nfdump, tshark
+from tests.differential import nfdump, pmacct, tshark
 from tests.support import need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-PEERS: Final[Mapping[str, ModuleType]] = {peer.NAME: peer for peer in (tshark, nfdump)}
+PEERS: Final[Mapping[str, ModuleType]] = {peer.NAME: peer for peer in (tshark, nfdump, pmacct)}
 
 
 def needed(name: str) -> ModuleType:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from xml.parsers import expat
 
 from collector import pcap
 from collector.decode.address import halves
@@ -22,7 +24,7 @@ from collector.encode import pcap_records
 from collector.pcap import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.differential.compare import Case
     from tests.differential.records import Record
@@ -42,6 +44,8 @@ _OPTIONS = (
     *("-d", "udp.port==2055,cflow", "-d", "udp.port==4739,cflow", "-d", "udp.port==6343,sflow"),
 )
 _ONLY = ("-J", "cflow sflow")
+_GROUPS: Final = ("_ws", "cflow.flowset")
+"""Lines that are no fields of records, by how their names begin."""
 _LIMIT_S = 60.0
 
 
@@ -53,11 +57,46 @@ class Item(NamedTuple):
     """Octets from the start of the datagram."""
     octets: int
     shown: str
-    raw: str
-    """The octets, in hex."""
 
 
-def read(cases: Sequence[Case]) -> Mapping[str, list[list[Item]]]:
+@dataclass(frozen=True)
+class Datagram:
+    """All lines of a datagram, in order."""
+
+    items: Sequence[Item]
+
+    @cached_property
+    def at(self) -> dict[tuple[int, int], Item]:
+        """The first field at a place: its offset and octets."""
+        found: dict[tuple[int, int], Item] = {}
+        for item in self.items:
+            if item.name and not item.name.startswith(_GROUPS):
+                found.setdefault((item.offset, item.octets), item)
+        return found
+
+    @cached_property
+    def _headings(self) -> dict[int, int]:
+        """Where a line without a name begins to its index; of several the first."""
+        headings: dict[int, int] = {}
+        for index, item in enumerate(self.items):
+            if not item.name:
+                headings.setdefault(item.offset, index)
+        return headings
+
+    def within(self, begin: int) -> Sequence[Item]:
+        """The lines of a sample or record of sFlow that begins there."""
+        first = self._headings.get(begin)
+        if first is None:
+            return []
+        end = begin + self.items[first].octets
+        last = first
+        # Lines that are computed have no place, and stand among the others.
+        while last < len(self.items) and self.items[last].offset < end:
+            last += 1
+        return [item for item in self.items[first:last] if item.offset >= begin]
+
+
+def read(cases: Sequence[Case]) -> Mapping[str, list[Datagram]]:
     """The lines of every datagram of each case, in order."""
     with tempfile.TemporaryDirectory(prefix="flowlab-") as scratch:
         # One capture for all, with an exporter for each: starting tshark takes longer than reading.
@@ -69,33 +108,55 @@ def read(cases: Sequence[Case]) -> Mapping[str, list[list[Item]]]:
                 counts.append(len(datagrams))
                 writer.write_records(pcap_records(datagrams).data)
         command = ["tshark", "-n", "-r", str(capture), *_OPTIONS, "-T", "pdml", *_ONLY]
-        done = subprocess.run(command, capture_output=True, timeout=_LIMIT_S, check=True)
-    found = iter([_datagram(packet) for packet in ET.fromstring(done.stdout).iter("packet")])
+        tree, reader = Path(scratch) / "all.pdml", _Reader()
+        with tree.open("wb") as out:
+            quiet = subprocess.DEVNULL
+            subprocess.run(command, stdout=out, stderr=quiet, timeout=_LIMIT_S, check=True)
+        with tree.open("rb") as written:
+            reader.parser().ParseFile(written)
+    found = iter(reader.datagrams)
     return {
         case.name: list(islice(found, count)) for case, count in zip(cases, counts, strict=True)
     }
 
 
-def _datagram(packet: ET.Element) -> list[Item]:
-    """The lines of a datagram: those behind its UDP header."""
-    udp = packet.find("proto[@name='udp']")
-    if udp is None:
-        return []
-    start = int(udp.get("pos", "0")) + 8
-    return [
-        item
-        for one in packet
-        if one.get("name") in ("cflow", "sflow")
-        for item in _items(one, start)
-    ]
+class _Reader:
+    """Picks the lines behind UDP headers out of tshark's XML."""
+
+    def __init__(self) -> None:
+        self.datagrams: list[Datagram] = []
+        self._items: list[Item] = []
+        self._depth = self._start = 0
+        self._ours = False
+
+    def parser(self) -> expat.XMLParserType:
+        """What reads the file."""
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = self._begin, self._end
+        return parser
+
+    def _begin(self, kind: str, said: dict[str, str]) -> None:
+        self._depth += 1
+        name = said.get("name", "")
+        if kind == "packet":
+            self._items = []
+            self.datagrams.append(Datagram(self._items))
+        elif self._depth == _TOP:
+            self._ours = name in ("cflow", "sflow")
+            if name == "udp":
+                self._start = int(said["pos"]) + 8
+        elif self._ours and not name.startswith(_OF_TEMPLATES):
+            at, octets = int(said.get("pos") or 0) - self._start, int(said.get("size") or 0)
+            self._items.append(Item(name, at, octets, said.get("show", "")))
+
+    def _end(self, _kind: str) -> None:
+        self._depth -= 1
 
 
-def _items(element: ET.Element, start: int) -> Iterator[Item]:
-    at, octets = int(element.get("pos") or 0) - start, int(element.get("size") or 0)
-    shown, raw = element.get("show", ""), element.get("unmaskedvalue") or element.get("value", "")
-    yield Item(element.get("name", ""), at, octets, shown, raw)
-    for child in element:
-        yield from _items(child, start)
+_OF_TEMPLATES: Final = ("cflow.template_ipfix_", "cflow.template_field_")
+"""Lines of template records, which are most of them."""
+_TOP: Final = 3
+"""Depth of the protocols of a packet."""
 
 
 # ── in our terms ──
@@ -103,7 +164,6 @@ def _items(element: ET.Element, start: int) -> Iterator[Item]:
 _SECOND_NS: Final = 1_000_000_000
 _UNITS_NS: Final = {"SysUpTime": 1_000_000, "Milliseconds": 1_000_000, "Microseconds": 1_000}
 """Of uptimes and durations, which it shows in seconds, by how their names end."""
-_GROUPS: Final = ("_ws", "cflow.flowset")
 _AS_OCTETS: Final = ("cflow.unknown_field_type", "cflow.enterprise_private_entry")
 """How it shows what it does not know."""
 _OCTETS: Final = re.compile(r"(?:[0-9a-f]{2}:)+[0-9a-f]{2}")
@@ -230,34 +290,20 @@ def _told(record: Record, name: str) -> Any:
     return value
 
 
-def found(record: Record, datagram: Sequence[Item]) -> dict[str, Any]:
+def found(record: Record, datagram: Datagram) -> dict[str, Any]:
     """What it says of a record, under our names."""
     kind, begin = record["kind"], record.where[1]
     if kind == "extended":
-        some = _of_record(datagram, begin)
-        row = _first(some, _EXTENDED)
+        row = _first(datagram.within(begin), _EXTENDED)
         return {name: row[name] for name in expected(record) if name in row}
     if kind == "flow sample":
-        return _sample(_of_record(datagram, begin))
-    at: dict[tuple[int, int], Item] = {}
-    for item in datagram:
-        if item.name and not item.name.startswith(_GROUPS):
-            at.setdefault((item.offset, item.octets), item)
+        return _sample(datagram.within(begin))
     row = {}
     for name in expected(record):
-        item = at.get(record.places[name])
+        item = datagram.at.get(record.places[name])
         if item is not None:
             row[name] = _value(item, record.kinds[name], record.values[name])
     return row
-
-
-def _of_record(datagram: Sequence[Item], begin: int) -> list[Item]:
-    """The lines of a sample or record of sFlow that begins there."""
-    for item in datagram:
-        if item.offset == begin and not item.name:
-            end = item.offset + item.octets
-            return [one for one in datagram if begin <= one.offset < end]
-    return []
 
 
 def _first(items: Sequence[Item], names: Mapping[str, str]) -> dict[str, Any]:
@@ -356,10 +402,10 @@ def _of_octets(octets: bytes, kind: str, ours: Any) -> Any:
     return octets.decode() if kind == "string" else octets.hex()
 
 
-def record_offsets(datagram: Sequence[Item]) -> list[int]:
+def record_offsets(datagram: Datagram) -> list[int]:
     """Where the records begin that it finds in data sets."""
     return [
         item.offset
-        for item in datagram
+        for item in datagram.items
         if not item.name and item.shown.startswith("Flow ") and item.shown[5:].isdigit()
     ]
