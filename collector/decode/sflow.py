@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.address import ipv4_column
 from collector.decode.batch import Batch
 from collector.decode.groups import split
@@ -187,6 +188,9 @@ class _Decoder:
 
         `rows` are the datagrams of the places.
         """
+        walked = kernel.items(self.octets.buffer, at, end, count)
+        if walked is not None:
+            return _Items(*walked)
         found = [_Items(*(at[:0] for _ in range(4)))]
         owner = np.arange(len(at))
         while True:
