@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector import kernel
+from collector.aggregate import Question, of_source
 from collector.decode import OPEN_VSWITCH, STANDARD, Decoder
 from collector.decode.octets import Octets
 from collector.decode.packet import Packets, dissect
 from collector.flows import flows
 from collector.keytable import KeyTable
 from collector.plain_udp import plain_udp
+from collector.source import open_source
 from lab.compiled import compile_kernel
+from tests.benchmarks import corpora
 from tests.fuzz.check import block, datagrams
 from tests.fuzz.seeds import seeds
 from tests.support import ROOT, need
@@ -123,6 +126,30 @@ def test_a_place_outside_is_an_error(at):
         kernel.columns(buffer, places[:, None], [(0, 0, 2)])
 
 
+WAYS = ("follow", "columns", "gather", "plain_udp", "dissect", "sets", "items", "records")
+
+
+def test_what_is_plain_takes_the_compiled_way(monkeypatch, tmp_path):
+    taken, refused = set(), []
+
+    def watched(name, function):
+        def call(*arguments, **named):
+            found = function(*arguments, **named)
+            (refused.append if found is None else taken.add)(name)
+            return found
+
+        return call
+
+    for name in (*WAYS, "number_keys", "keep"):
+        monkeypatch.setattr(kernel, name, watched(name, getattr(kernel, name)))
+    for corpus in corpora.CORPORA:
+        corpora.write(corpus, tmp_path / corpus, 500)
+        sums, _ = of_source(open_source(str(tmp_path / corpus)), Question())
+        assert len(sums.table())
+    assert taken == {*WAYS, "number_keys", "keep"}
+    assert not refused
+
+
 def test_nothing_outside_is_read_or_written(tmp_path):
     """The same, with a compiler's sanitizers watching."""
     compiler, source = need("cc"), Path(kernel.__file__).with_name("kernel.c")
@@ -155,6 +182,7 @@ def test_nothing_outside_is_read_or_written(tmp_path):
 WATCHED = """
 from random import Random
 from collector import kernel
+from collector.aggregate import Question, of_source
 from collector.decode import Decoder
 from collector.flows import flows
 from tests.fuzz.check import block, datagrams
