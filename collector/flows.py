@@ -92,8 +92,17 @@ def flows(decoded: Decoded) -> pl.DataFrame:
         The columns of `FLOWS`. Options records, counters, and records without a flow key make no
         flow.
     """
+    return summed(observed(decoded))
+
+
+def summed(records: Iterable[Columns]) -> pl.DataFrame:
+    """Flows out of what records say, in the columns of `FLOWS`.
+
+    Args:
+        records: as `observed` gives them.
+    """
     tally = Tally()
-    for columns in observed(decoded):
+    for columns in records:
         tally.add(columns)
     table = tally.table().with_columns(
         datagram=pl.col("origin") // (1 << 32),

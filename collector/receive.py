@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 from collector.recording import Writer, encapsulate_udp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 RECEIVE_BUFFER_OCTETS = 16 << 20
 """Asked for; the kernel grants what net.core.rmem_max allows."""
@@ -252,8 +252,13 @@ def _stop_on_sigterm() -> Commands:
     return Commands(reading)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the receiver; return the exit status."""
+def main(arguments: Sequence[str] | None = None, record: Callable[[str], Writer] = Writer) -> int:
+    """Run the receiver; return the exit status.
+
+    Args:
+        arguments: of the command line.
+        record: opens the recording.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m collector.receive",
         description="Record export datagrams into a pcap file. Commands on stdin: drain, stop.",
@@ -267,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         endpoints = [parse_endpoint(text) for text in dict.fromkeys(options.listen)]
         ports = [Port(endpoint) for endpoint in endpoints]
-        writer = Writer(options.out)
+        writer = record(options.out)
         writer.flush()
     except (OSError, ValueError) as error:
         _answer({"ready": False, "error": str(error)})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Expected, ExpectedFlow, Explicit, Point
 from exporters import Bridge, Probe
+from lab.disturbances import CollectorRestart, LateCollector, OfDatagrams
 from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 
@@ -37,6 +38,11 @@ def expected(scenario: Scenario) -> Expected:
         flows=tuple(_flows(planned, topology)),
         explicit=tuple(_explicit(scenario, planned, topology)),
         tolerances=scenario.tolerances.by_measure(),
+        faults=tuple(
+            fault.kind
+            for fault in scenario.fault
+            if isinstance(fault, OfDatagrams | LateCollector | CollectorRestart)
+        ),
         programs=tuple(program for step in steps for program in step.programs),
         look_for=scenario.look_for,
     )

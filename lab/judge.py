@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from collector import pcap
+from collector import arrival, pcap
+from collector.arrival import Account, Sender
 from collector.check import Counted, Evidence, Expected, judge, together
+from collector.check.model import Collected
 from collector.check.witnesses import Witnesses
 from collector.decode import BY_NAME, STANDARD, decode
 from collector.decode.address import ip_texts
@@ -29,11 +31,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from collector.arrival import Known
     from collector.check import Point, Verdict
     from collector.decode import Datagrams, Habits, Summary
     from collector.fault import Fault
 
 EXPORTS: Final = "exports.pcap"
+SENT: Final = "exports-sent.pcap"
+"""Beside it where faults befell the datagrams: what exporters sent, and are judged by."""
+FAULTS: Final = "faults.json"
 EGRESS: Final = 1
 """flowDirection (61) of a packet where it goes out."""
 
@@ -80,7 +86,9 @@ def read_run(folder: Path) -> Run:
         NotARun: the folder is not a run folder, or a file of it cannot be read.
     """
     expected = _read_expected(folder)
-    recorded = _decode(folder, expected.points)
+    faulty = (folder / SENT).exists()
+    recorded = _decode(folder / (SENT if faulty else EXPORTS), expected.points)
+    collected, faults_missed = _collected(folder, expected) if faulty else ((), ())
     observed, egress, strays = _attribute(recorded.rows, expected.points)
     wire, at_ports, wire_problems = _wire(folder, expected.points)
     evidence = Evidence(
@@ -88,6 +96,8 @@ def read_run(folder: Path) -> Run:
         observed=observed,
         egress=egress,
         at_ports=at_ports,
+        collected=collected,
+        faults_missed=faults_missed,
         strays=strays,
         decoding=recorded.problems,
         recorded_datagrams=recorded.datagrams,
@@ -100,7 +110,7 @@ def read_run(folder: Path) -> Run:
 
 def observed_rows(folder: Path) -> list[dict[str, Any]]:
     """What a run's exporters reported, a row per exporter, observation point and flow."""
-    return _decode(folder, _read_expected(folder).points).rows
+    return _decode(folder / EXPORTS, _read_expected(folder).points).rows
 
 
 @dataclass(frozen=True)
@@ -113,9 +123,9 @@ class _Recorded:
     notes: tuple[str, ...] = ()
 
 
-def _decode(folder: Path, points: Iterable[Point]) -> _Recorded:
+def _decode(file: Path, points: Iterable[Point]) -> _Recorded:
     try:
-        capture = pcap.read(folder / EXPORTS)
+        capture = pcap.read(file)
     except FileNotFoundError:
         return _Recorded(problems=("there is no recording of the export datagrams",))
     except (OSError, pcap.NotACaptureError) as odd:
@@ -145,6 +155,78 @@ def _frames(faults: Iterable[Fault]) -> Iterator[str]:
         yield f"{times} times: {reason}"
 
 
+def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...], tuple[str, ...]]:
+    """What the collector told of what arrived beside what can be known, and faults in vain.
+
+    Raises:
+        NotARun: what arrived is not what was sent.
+    """
+    told = _read_json(folder / FAULTS)
+    lives, struck = told["restarts"], told["struck"]
+    try:
+        sent, arrived = (pcap.datagrams(pcap.read(folder / name)) for name in (SENT, EXPORTS))
+        habits = {one.address: BY_NAME[one.habits] for one in expected.points}
+        knowable = arrival.knowable(sent, arrived, lives, habits)
+    except (OSError, ValueError) as odd:
+        raise NotARun(f"{folder} holds no recordings of a run with faults: {odd}") from odd
+    collected = arrival.collect(arrived, lives, habits)
+    missed = tuple(
+        f"{fault}: no datagram was struck; raise its percent, or choose another seed"
+        for fault in expected.faults
+        if not struck.get(fault)
+    )
+    return (
+        *_datagrams_compared(expected.points, knowable, collected),
+        *_flows_compared(expected.points, knowable, collected),
+    ), missed
+
+
+def _datagrams_compared(
+    points: Iterable[Point], knowable: Known, told: Known
+) -> Iterator[Collected]:
+    names: dict[Sender, dict[str, None]] = {}
+    places: dict[Sender, list[str]] = {}
+    for point in points:
+        sender = Sender(point.protocol, point.address)
+        names.setdefault(sender, {})[point.exporter] = None
+        places.setdefault(sender, []).append(point.observation_point)
+    for sender in sorted(knowable.accounts.keys() | told.accounts.keys()):
+        who = " and ".join(names.get(sender, {sender.address: None}))
+        right = knowable.accounts.get(sender, Account())
+        made = told.accounts.get(sender, Account())
+        unit = "records" if sender.protocol in arrival.COUNT_RECORDS else "datagrams"
+        for measure, known, seen in (
+            (f"{unit} missing", right.missing, made.missing),
+            ("duplicates", right.duplicates, made.duplicates),
+            ("sets without template", right.waiting, made.waiting),
+        ):
+            where = places.get(sender, [])
+            yield Collected(
+                who, where[0] if len(where) == 1 else "collector", None, measure, known, seen
+            )
+
+
+def _flows_compared(points: Iterable[Point], knowable: Known, told: Known) -> Iterator[Collected]:
+    every = tuple(points)
+    right, made = (
+        _attribute([_row(row) for row in known.flows.iter_rows(named=True)], every)[0]
+        for known in (knowable, told)
+    )
+    for place in dict.fromkeys((*right, *made)):
+        exporter, switch, key = place
+        one, other = (table.get(place, Counted(0, None, None)) for table in (right, made))
+        yield Collected(exporter, switch, key, "collected packets", one.packets, other.packets)
+        for layer in ("octets_l2", "octets_l3"):
+            known, seen = getattr(one, layer), getattr(other, layer)
+            if known is not None:
+                yield Collected(exporter, switch, key, f"collected {layer}", known, seen)
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a flow table as ``observed.json`` has it."""
+    return {**{name: row[name] for name in _OBSERVED}, "flow": flow_json(row)}
+
+
 def _by_habits(
     datagrams: Datagrams, habits: Mapping[str, str]
 ) -> Iterator[tuple[Habits, NDArray[np.int64]]]:
@@ -159,11 +241,7 @@ def _decode_part(datagrams: Datagrams, which: NDArray[np.int64], habits: Habits)
     """Decode some of the datagrams; what is said of them has their numbers in the whole."""
     decoded = decode(replace(datagrams.take(which), faults=()), habits)
     rows = [
-        {
-            **{name: row[name] for name in _OBSERVED},
-            "datagram": int(which[row["datagram"] - 1]) + 1,
-            "flow": flow_json(row),
-        }
+        {**_row(row), "datagram": int(which[row["datagram"] - 1]) + 1}
         for row in flows(decoded).iter_rows(named=True)
     ]
     return _Recorded(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from collector.check import collected
 from collector.check.chain import breaks
 from collector.check.compare import checks
 from collector.check.model import (
@@ -54,7 +55,7 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
     """
     broken = breaks(expected, evidence)
     strays = tuple(Break("exporter", stray) for stray in evidence.strays)
-    compared = checks(expected, evidence)
+    compared = (*checks(expected, evidence), *collected.checks(evidence))
     if broken:
         links = ", ".join(dict.fromkeys(one.link for one in broken))
         compared = tuple(_not_to_blame(check, links) for check in compared)

@@ -22,6 +22,7 @@ SENT_WIRE: Final = "sent → wire"
 WIRE_SWITCH: Final = "wire → switch"
 WIRE_PROBE: Final = "wire → probe"
 EXPORTED_RECEIVED: Final = "exported → received"
+FAULTS: Final = "the scenario's faults"
 RECEIVED_DECODED: Final = "received → decoded"
 
 
@@ -36,6 +37,7 @@ def breaks(expected: Expected, evidence: Evidence) -> tuple[Break, ...]:
         + [Break(WIRE_SWITCH, what) for what in _switches(expected, evidence)]
         + [Break(WIRE_PROBE, what) for what in _probes(witnesses)]
         + [Break(EXPORTED_RECEIVED, what) for what in _datagrams(witnesses.datagrams)]
+        + [Break(FAULTS, what) for what in evidence.faults_missed]
         + [Break(RECEIVED_DECODED, what) for what in _decoding(evidence)]
     )
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -176,6 +176,7 @@ class Expected:
         tolerances: how far ``packets`` and ``octets`` may be off.
         programs: the traffic programs that have to report, ``step 1 send``.
         look_for: what a reader of the report should look for, line by line.
+        faults: of datagrams, that have to strike at least one.
     """
 
     scenario: str
@@ -185,6 +186,7 @@ class Expected:
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     programs: tuple[str, ...] = ()
     look_for: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``expected.json`` has it: keys under their IANA names."""
@@ -266,6 +268,26 @@ def _all_bits(bits: Iterable[int | None]) -> int | None:
     return reduce(or_, told) if told else None
 
 
+class Collected(NamedTuple):
+    """One number that a collector told, and what can be known of it.
+
+    Attributes:
+        exporter: whose datagrams.
+        observation_point: the switch, or ``collector``.
+        key: the flow; None: of all datagrams.
+        measure: what is counted.
+        knowable: the right number; None: it cannot be known.
+        told: by the collector.
+    """
+
+    exporter: str
+    observation_point: str
+    key: FlowKey | None
+    measure: str
+    knowable: int | None
+    told: int | None
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that was witnessed of a run.
@@ -275,6 +297,8 @@ class Evidence:
         observed: what was exported, by exporter, switch and flow; of a packet that is reported
             both coming in and going out, the former.
         egress: the latter.
+        faults_missed: faults that were to happen and did not, in words.
+        collected: what the collector made of what arrived, where faults befell the datagrams.
         at_ports: what crossed the ports of the points that have one, in either direction.
         strays: exported records that belong to no expected observation point: what they are.
         decoding: problems of the recorded datagrams, in words.
@@ -294,6 +318,8 @@ class Evidence:
     notes: tuple[str, ...] = ()
     egress: Mapping[tuple[str, str, FlowKey], Counted] = field(default_factory=dict)
     at_ports: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
+    collected: tuple[Collected, ...] = ()
+    faults_missed: tuple[str, ...] = ()
 
     def on_wire(self, point: Point, key: FlowKey) -> Counted | None:
         """What the wire showed a point of a flow."""
@@ -306,12 +332,13 @@ class Check:
     """One comparison and what came out of it.
 
     Attributes:
+        key: the flow; None where it is about the export datagrams themselves.
         also: further flows whose numbers are in the sum, if it is one.
     """
 
     exporter: str
     observation_point: str
-    key: FlowKey
+    key: FlowKey | None
     measure: str
     expected: object
     observed: object
@@ -325,7 +352,7 @@ class Check:
         return {
             "exporter": self.exporter,
             "observation_point": self.observation_point,
-            "flow": self.key.to_json(),
+            "flow": None if self.key is None else self.key.to_json(),
             **summed,
             "measure": self.measure,
             "expected": self.expected,

@@ -6,7 +6,7 @@ a count of units; the next one of the same stream must start where it ended, mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -57,6 +57,8 @@ class Account:
     gaps: int
     reordered: int
     restarts: int
+    covered: tuple[int, int] = field(default=(0, 0), compare=False)
+    """From the first number to the highest, from the end of the last datagram."""
 
     @property
     def lost(self) -> int:
@@ -65,7 +67,10 @@ class Account:
 
 
 def account(
-    first: NDArray[np.int64], units: NDArray[np.int64], expected: int | None = None
+    first: NDArray[np.int64],
+    units: NDArray[np.int64],
+    expected: int | None = None,
+    covered: tuple[int, int] = (0, 0),
 ) -> Account:
     """Compare the numbers of one stream's datagrams, in order of arrival.
 
@@ -73,19 +78,28 @@ def account(
         first: number of each datagram's first unit, modulo 2^32.
         units: units in each datagram, or UNKNOWN.
         expected: the number that follows what came before; None: not known.
+        covered: of what came before, from there.
     """
     if expected is not None:
         first, units = np.append(expected, first), np.append(0, units)
     judged = units[:-1] != UNKNOWN
-    step = (first[1:] - first[:-1] - units[:-1])[judged]
+    counted = np.where(units == UNKNOWN, 0, units)
+    step = first[1:] - first[:-1] - counted[:-1]
     # The shorter way around the circle: 4294967295 before 0 is one back.
     step = (step + (1 << 31)) % (1 << 32) - (1 << 31)
-    restart = step < -_RESTART
-    step = step[~restart]
+    restart = judged & (step < -_RESTART)
+    step[restart | ~judged] = 0
+    # Where each one begins, on a line without an end. Missing is what nobody covers between the
+    # ends of that line: it does not matter which datagram came first, or last.
+    begin = np.append(0, np.cumsum(counted[:-1] + step))
+    end = begin + counted
+    lowest, highest = min(int(begin.min()), covered[0]), max(int(end.max()), covered[1])
+    total, last = int(counted.sum()), int(end[-1])
     return Account(
-        units=int(units[units != UNKNOWN].sum()),
-        missing=int(step.sum()),
+        units=total,
+        missing=(highest - lowest) - (covered[1] - covered[0]) - total,
         gaps=int((step > 0).sum()),
         reordered=int((step < 0).sum()),
         restarts=int(restart.sum()),
+        covered=(lowest - last, highest - last),
     )

@@ -42,6 +42,8 @@ class _Tail(NamedTuple):
     """The number that its next datagram should have; None: not known."""
     missing: int
     """Units skipped so far, less those that came late or twice."""
+    covered: tuple[int, int] = (0, 0)
+    """From the first number to the highest, from the expected one."""
 
     @property
     def lost(self) -> int:
@@ -72,9 +74,10 @@ class Expected:
             units = sequenced.units if alone else sequenced.units[rows]
             key = (sequenced.protocol, *(int(column[rows[0]]) for column in columns))
             before = self._known.pop(key, _Tail(None, 0))
-            counted = account(first, units, before.expected)
+            counted = account(first, units, before.expected, before.covered)
             following = None if units[-1] == UNKNOWN else int(first[-1] + units[-1])
-            after = _Tail(following, before.missing + counted.missing)
+            covered = (0, 0) if following is None else counted.covered
+            after = _Tail(following, before.missing + counted.missing, covered)
             self._remember(key, after)
             found.append(_stream(sequenced, exporter, rows, counted, after.lost - before.lost))
         return found

@@ -51,7 +51,7 @@ def _experiment(suite: ET.Element, ran: Ran) -> None:
 
 
 def _case(suite: ET.Element, ran: Ran, row: Row) -> None:
-    name = f"{row.key} at {row.observation_point}, {row.exporter}"
+    name = f"{row.about} at {row.observation_point}, {row.exporter}"
     case = ET.SubElement(suite, "testcase", classname=ran.verdict.scenario, name=name)
     if row.outcome in _TAG:
         told = row.complaints or tuple(row.checks.values())

@@ -20,18 +20,23 @@ class Row:
     """All that one exporter said of one flow at one switch.
 
     Attributes:
-        key: the flow.
+        key: the flow; None: all export datagrams.
         observation_point: the switch.
         exporter: the exporter.
         outcome: the worst of its checks.
         checks: its checks by measure; an explicit one replaces a derived one only if worse.
     """
 
-    key: FlowKey
+    key: FlowKey | None
     observation_point: str
     exporter: str
     outcome: Outcome
     checks: Mapping[str, Check]
+
+    @property
+    def about(self) -> str:
+        """What it is about, for people."""
+        return about(self.key)
 
     @property
     def complaints(self) -> tuple[Check, ...]:
@@ -40,9 +45,14 @@ class Row:
         return tuple(check for check in self.checks.values() if check.outcome in bad)
 
 
+def about(key: FlowKey | None) -> str:
+    """A flow, or the export datagrams themselves."""
+    return "export datagrams" if key is None else str(key)
+
+
 def rows(checks: Iterable[Check]) -> tuple[Row, ...]:
     """Gather checks, in the order in which flows first occur."""
-    gathered: dict[tuple[FlowKey, str, str], dict[str, Check]] = {}
+    gathered: dict[tuple[FlowKey | None, str, str], dict[str, Check]] = {}
     for check in checks:
         own = gathered.setdefault((check.key, check.observation_point, check.exporter), {})
         known = own.get(check.measure)

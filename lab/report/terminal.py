@@ -10,7 +10,7 @@ from rich.table import Table
 
 from collector.check.model import Outcome
 from collector.key import FlowKey
-from lab.report.rows import Row, rows
+from lab.report.rows import Row, about, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,7 +56,7 @@ def table(verdict: Verdict) -> Table:
     last = None
     for row in lines[:MOST_ROWS]:
         drawn.add_row(
-            "" if row.key == last else escape(str(row.key)),
+            "" if row.key == last else escape(row.about),
             row.observation_point,
             row.exporter,
             _number(row, "packets"),
@@ -150,7 +150,7 @@ def _complaint(check: Check) -> str:
     """Flow, switch, exporter, measure, expected, observed, and why."""
     style = _STYLE[check.outcome]
     return (
-        f"[{style}]{check.outcome}[/{style}] {escape(str(check.key))} at "
+        f"[{style}]{check.outcome}[/{style}] {escape(about(check.key))} at "
         f"{check.observation_point}, {check.exporter}: {check.measure} expected "
         f"{_expected(check)}, observed {check.observed}"
         + (f" ({escape(check.why)})" if check.why else "")

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _LIMIT_S: Final = 10.0
@@ -22,18 +22,30 @@ class ReceiverFailed(Exception):
 class Receiver:
     """A running ``python -m collector.receive``."""
 
-    def __init__(self, targets: Iterable[str], out: Path, log: Path) -> None:
+    def __init__(
+        self,
+        targets: Iterable[str],
+        out: Path,
+        log: Path,
+        faults: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Start it; `ready` waits for it.
 
         Args:
             targets: where it listens, ``address:port``.
             out: the pcap file it writes.
             log: takes what it says on standard error.
+            faults: what happens to datagrams before it (`lab.run.faulty.Stage`).
         """
+        program = ["collector.receive"]
+        if faults:
+            file = log.parent / "faults.json"
+            file.write_text(json.dumps(faults), encoding="utf-8")
+            program = ["lab.run.faulty", str(file)]
         listen = [word for target in targets for word in ("--listen", target)]
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", "-m", "collector.receive", *listen, "--out", str(out)],
+                [sys.executable, "-B", "-m", *program, *listen, "--out", str(out)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -7,6 +7,7 @@ Knows all of this folder. Its result is what it leaves in the run folder: ``expo
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from exporters import Bridge, Probe
+from lab.disturbances import CollectorRestart, Disturbance, LateCollector, OfDatagrams
 from lab.jsonfile import write_json
 from lab.run import probes, wire
 from lab.run.network import Network
@@ -127,6 +129,7 @@ class Session:
             ),
             self._folder / "exports.pcap",
             self._folder / "logs" / "receiver.log",
+            self._faults(),
         )
         self.switch.start([bridge.name for bridge in self.bridges])
         self.network = Network(
@@ -191,6 +194,26 @@ class Session:
 
     def _stage(self, name: str) -> None:
         self._emit({"event": "stage", "name": name, "at_ns": time.time_ns()})
+
+    def _faults(self) -> list[dict[str, Any]]:
+        """The faults of datagrams, with where the exporters that they strike send from and to."""
+        return [
+            {**fault.model_dump(mode="json"), "kind": fault.kind, "targets": self._struck(fault)}
+            for fault in self.scenario.fault
+            if isinstance(fault, OfDatagrams | LateCollector | CollectorRestart)
+        ]
+
+    def _struck(self, fault: Disturbance) -> list[tuple[str, str]] | None:
+        """Addresses and ports, in hexadecimal; None: all."""
+        names = fault.exporter if isinstance(fault, OfDatagrams) else None
+        if names is None:
+            return None
+        return [
+            (socket.inet_aton(one.identity(bridge).address).hex(), f"{one.collector_port:04x}")
+            for one in self.scenario.exporters
+            for bridge in self.bridges
+            if one.name in names and one.is_on(bridge.name)
+        ]
 
     def _start_probes(self) -> list[probes.Running]:
         """Start the probes that this machine has; note those that it has not."""

@@ -50,6 +50,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
             yield from _size(document, step, step.value)
             yield from _source_ports(document, step, step.value)
     yield from _clashes(document, parts)
+    yield from _struck(document, parts)
     exporters = {part.kind: part.value for part in parts.exporters if part.value}
     listed = {part.kind for part in parts.exporters}
     for expectation in parts.expectations:
@@ -126,6 +127,13 @@ def _exporters_once(document: Document, parts: Parts) -> Iterator[Fault]:
             hint = "a switch has one of each kind; keep one of the two, or say 'at' which switches"
             yield document.fault(part.path, f"{part.kind} is listed twice", hint, at_key=True)
         before.append(part)
+
+
+def _struck(document: Document, parts: Parts) -> Iterator[Fault]:
+    """A fault strikes exporters that are switched on."""
+    listed = sorted({part.kind for part in parts.exporters})
+    for part in parts.disturbances:
+        yield from _listed(document, listed, part)
 
 
 def _probed_port(
@@ -337,7 +345,7 @@ def _switches(document: Document, topology: Topology | None, part: Part[Any]) ->
             yield document.fault(path, message, _instead(name, topology, host=False))
 
 
-def _listed(document: Document, listed: Iterable[str], part: Part[Expectation]) -> Iterator[Fault]:
+def _listed(document: Document, listed: Iterable[str], part: Part[Any]) -> Iterator[Fault]:
     """An exporter that is to report something has to be switched on."""
     names = sorted(listed)
     for path, name in _names(part, "exporter"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exporters import EXPORTERS
+from lab.disturbances import DISTURBANCES
 from lab.scenario.model import (
     PARALLEL,
     Bounds,
@@ -46,6 +47,8 @@ def model_at(path: Path) -> type[BaseModel] | None:
             return SHAPES[shape].parameters
         case ("exporters", exporter) if exporter in EXPORTERS:
             return EXPORTERS[exporter]
+        case ("fault", kind) if kind in DISTURBANCES:
+            return DISTURBANCES[kind]
         case ("traffic", kind) if kind in KINDS:
             return KINDS[kind]
     return _FIXED.get(words)

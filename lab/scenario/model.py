@@ -28,6 +28,7 @@ from pydantic import (
 from collector.check.tolerance import Region, Tolerance
 from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, flags_text
 from exporters import EXPORTERS, Exporter
+from lab.disturbances import DISTURBANCES, Disturbance
 from lab.scenario.faults import any_of, closest, found, quote
 from lab.scenario.units import Count, Octets, fault
 from lab.traffic import KINDS, PlannedFlow, Traffic
@@ -183,6 +184,7 @@ def _stage_kind(value: Any) -> str | None:
 if TYPE_CHECKING:
     AnyTopology = ShapeParameters
     AnyExporter = Exporter
+    AnyDisturbance = Disturbance
     Step = Traffic
     Stage = tuple[Traffic, ...]
 else:
@@ -193,6 +195,7 @@ else:
         bare=True,
     )
     AnyExporter = _one_of(EXPORTERS, "exporter", lambda value: value.name, bare=True)
+    AnyDisturbance = _one_of(DISTURBANCES, "fault", lambda value: value.kind, bare=False)
     Step = _one_of(KINDS, "traffic kind", lambda value: value.kind, bare=False)
     _alone = {
         kind: Annotated[declared, AfterValidator(lambda step: (step,))]
@@ -463,6 +466,9 @@ class Scenario(_Frozen):
     traffic: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STEPS)] = Field(
         description="What is sent, one step after the other."
     )
+    fault: Annotated[tuple[AnyDisturbance, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="What goes wrong on the way."
+    )
     expect: tuple[Expectation, ...] = Field(
         default=(), description="What has to be observed, beyond what follows from the traffic."
     )
@@ -491,6 +497,10 @@ class Scenario(_Frozen):
     @field_serializer("exporters")
     def _write_exporters(self, exporters: tuple[Exporter, ...]) -> Any:
         return [_written(exporter.name, exporter) for exporter in exporters]
+
+    @field_serializer("fault")
+    def _write_fault(self, fault: tuple[Disturbance, ...]) -> Any:
+        return [_written(one.kind, one) for one in fault]
 
     @field_serializer("traffic")
     def _write_traffic(self, traffic: tuple[tuple[Traffic, ...], ...]) -> Any:

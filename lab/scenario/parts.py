@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from exporters import EXPORTERS, Exporter
+from lab.disturbances import DISTURBANCES, Disturbance
 from lab.scenario.model import PARALLEL, Expectation
 from lab.traffic import KINDS, Traffic
 from topologies import SHAPES, Topology
@@ -51,12 +52,14 @@ class Parts:
         exporters: by place in the file.
         stages: steps; those of a stage run at the same time.
         expectations: what has to be observed.
+        disturbances: what goes wrong.
     """
 
     topology: Topology | None
     exporters: tuple[Part[Exporter], ...]
     stages: tuple[tuple[Part[Traffic], ...], ...]
     expectations: tuple[Part[Expectation], ...]
+    disturbances: tuple[Part[Disturbance], ...] = ()
 
     @property
     def steps(self) -> tuple[Part[Traffic], ...]:
@@ -74,6 +77,7 @@ def take_apart(data: object, scenario: Scenario | None) -> Parts:
     if not isinstance(data, dict):
         return Parts(None, (), (), ())
     exporters, stages, expectations = _places(data)
+    disturbances = list(_disturbances(data.get("fault")))
     if scenario is not None:
         steps = iter([step for stage in scenario.traffic for step in stage])
         return Parts(
@@ -81,12 +85,14 @@ def take_apart(data: object, scenario: Scenario | None) -> Parts:
             tuple(map(_known, exporters, scenario.exporters)),
             tuple(tuple(_known(place, next(steps)) for place in stage) for stage in stages),
             tuple(map(_known, expectations, scenario.expect)),
+            tuple(map(_known, disturbances, scenario.fault)),
         )
     return Parts(
         _topology(data.get("topology")),
         tuple(_tried(place, EXPORTERS[place.kind]) for place in exporters),
         tuple(tuple(_tried(place, KINDS[place.kind]) for place in stage) for stage in stages),
         tuple(_tried(place, Expectation) for place in expectations),
+        tuple(_tried(place, DISTURBANCES[place.kind]) for place in disturbances),
     )
 
 
@@ -133,6 +139,15 @@ def _exporters(raw: object) -> Iterator[_Place]:
         for below_path, kind, below in _kinds(place, item):
             if kind in EXPORTERS:
                 yield _Place(below_path, kind, below if isinstance(below, dict) else {})
+
+
+def _disturbances(raw: object) -> Iterator[_Place]:
+    path: Path = ("fault",)
+    items = [(path, raw)] if isinstance(raw, dict) else _items(path, raw)
+    for place, item in items:
+        for below_path, kind, below in _kinds(place, item):
+            if kind in DISTURBANCES and isinstance(below, dict):
+                yield _Place(below_path, kind, below)
 
 
 def _stages(raw: object) -> Iterator[Iterator[_Place]]:

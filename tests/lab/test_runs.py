@@ -73,7 +73,8 @@ def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recor
     assert {"PASS"} <= {check["verdict"] for check in verdict["checks"]} <= {"PASS", "SKIPPED"}
     if _has_probes(folder):
         return  # what they see is in tests/lab/test_probes.py
-    shutil.copy(folder / "exports.pcap", recordings / f"{name}.pcap")
+    if not (folder / "exports-sent.pcap").exists():
+        shutil.copy(folder / "exports.pcap", recordings / f"{name}.pcap")
     seen, truth = observed(folder), wire(folder)
     sampled = _sampling(folder)
     assert truth

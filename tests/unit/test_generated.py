@@ -33,10 +33,12 @@ def test_the_example_of_a_key_has_no_faults(scenario):
 
 def test_every_kind_of_everything_has_a_section_with_what_it_is():
     from exporters import EXPORTERS
+    from lab.disturbances import DISTURBANCES
     from lab.traffic import KINDS
     from topologies import SHAPES
 
     told = {section.heading: section.about for section in sections()}
-    for word, kinds in (("exporters", EXPORTERS), ("traffic", KINDS), ("topology", SHAPES)):
+    every = {"exporters": EXPORTERS, "traffic": KINDS, "topology": SHAPES, "fault": DISTURBANCES}
+    for word, kinds in every.items():
         for kind in kinds:
             assert told[f"{word}: {kind}"].endswith((".", ")"))
