@@ -77,8 +77,16 @@ has scaled, or not sampled)."""
 FLOWS: Final = OBSERVER | KEY | MEASURES | ORIGIN
 """The columns of `flows`."""
 
+LENGTHS: Final = ("octets_l2", "octets_l3")
+SPREAD: Final = {"squares": pl.Float64, "longest": pl.UInt64}
+"""How the lengths of a flow's packets are spread: the sum of their squares, and the longest."""
+
 WIRE_FLOWS: Final = (
-    {"observation_point": pl.String} | KEY | MEASURES | {"payload_octets": pl.UInt64}
+    {"observation_point": pl.String}
+    | KEY
+    | MEASURES
+    | {"payload_octets": pl.UInt64}
+    | {f"{octets}_{what}": kind for octets in LENGTHS for what, kind in SPREAD.items()}
 )
 """The columns of `wire_flows`."""
 
@@ -154,6 +162,7 @@ def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:
             *sums("packets", "octets_l2", "octets_l3"),
             *_flags_and_times(),
             *(_if_only_one(name) for name in ("syn", "fin")),
+            *_spread(),
         )
         .with_columns(
             observation_point=pl.lit(observation_point),
@@ -231,6 +240,15 @@ def _flags_and_times() -> Iterable[pl.Expr]:
     yield pl.col("tcpControlBits").bitwise_or()
     yield pl.col("first_ns").min()
     yield pl.col("last_ns").max()
+
+
+def _spread() -> Iterable[pl.Expr]:
+    """Of each length its squares' sum and the longest; null where a packet has no such length."""
+    for name in LENGTHS:
+        column = pl.col(name)
+        known = pl.when(column.null_count() == 0)
+        yield known.then((column.cast(pl.Float64) ** 2).sum()).alias(f"{name}_squares")
+        yield known.then(column.max()).alias(f"{name}_longest")
 
 
 def _if_only_one(name: str) -> pl.Expr:

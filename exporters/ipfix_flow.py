@@ -128,7 +128,8 @@ class IpfixFlow(SwitchExporter):
         """As of a bridge, but each packet once, and only where the action is met."""
         return Observes(
             measures=("packets", "octets_l2", "octets_l3", "times"),
-            sampling=self.sampling,
+            # The action's probability is a whole number of 65535ths.
+            sampling=PROBABILITY // (PROBABILITY // self.sampling),
             not_seen={
                 f"udp/{port}": "Open vSwitch takes this port for BFD and leaves it out of IPFIX"
                 for port in BFD_PORTS

@@ -16,7 +16,7 @@ import numpy as np
 
 from collector import arrival, pcap
 from collector.arrival import Account, Sender
-from collector.check import Counted, Evidence, Expected, judge, together
+from collector.check import Counted, Evidence, Expected, Lengths, judge, together
 from collector.check.model import Collected
 from collector.check.witnesses import Witnesses
 from collector.decode import BY_NAME, STANDARD, decode
@@ -318,6 +318,11 @@ def _counted(row: Mapping[str, Any]) -> Counted:
         records=row.get("records", 0),
         payload_octets=row.get("payload_octets"),
         datagram=row.get("datagram"),
+        lengths={
+            measure: Lengths(row[f"{measure}_squares"], row[f"{measure}_longest"])
+            for measure in ("octets_l2", "octets_l3")
+            if row.get(f"{measure}_squares") is not None
+        },
     )
 
 

@@ -19,11 +19,13 @@ from collector.check.model import (
     Expected,
     ExpectedFlow,
     Explicit,
+    Lengths,
     Outcome,
     Point,
     Verdict,
     together,
 )
+from collector.check.sampling import notes as sampling_notes
 from collector.check.tolerance import Region, Tolerance
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ __all__ = [
     "Expected",
     "ExpectedFlow",
     "Explicit",
+    "Lengths",
     "Outcome",
     "Point",
     "Region",
@@ -51,7 +54,8 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
     """Compare, and place every difference.
 
     Where the chain of witnesses broke elsewhere than at the exporter, what fails is INVALID: the
-    experiment says nothing about the exporter. A run that compared nothing is INVALID too.
+    experiment says nothing about the exporter. A run that compared nothing is INVALID too, and so
+    is one with something in it that could not be judged.
     """
     broken = breaks(expected, evidence)
     strays = tuple(Break("exporter", stray) for stray in evidence.strays)
@@ -69,7 +73,7 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
         ),
         compared,
         (*broken, *strays),
-        evidence.notes,
+        (*evidence.notes, *sampling_notes(expected, evidence)),
         expected.look_for,
     )
 
@@ -87,4 +91,6 @@ def _overall(outcomes: Iterable[Outcome], *, broken: bool, stray: bool, absent: 
         return Outcome.SKIPPED
     if broken or not seen & {Outcome.PASS, Outcome.FAIL}:
         return Outcome.INVALID
-    return Outcome.FAIL if stray or Outcome.FAIL in seen else Outcome.PASS
+    if stray or Outcome.FAIL in seen:
+        return Outcome.FAIL
+    return Outcome.INVALID if Outcome.INVALID in seen else Outcome.PASS

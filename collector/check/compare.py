@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Check, Counted, Outcome, together
-from collector.check.tolerance import Region, Tolerance, sampled
+from collector.check.sampling import sampled_checks
+from collector.check.tolerance import Region, Tolerance
 from collector.key import TCP, flags_text
 
 if TYPE_CHECKING:
@@ -31,17 +32,13 @@ def checks(expected: Expected, evidence: Evidence) -> tuple[Check, ...]:
     """All comparisons of a run: what the traffic implies, what is too much, what is written."""
     return (
         *_derived(expected, evidence),
+        *sampled_checks(expected, evidence),
         *_unexpected(expected, evidence),
         *_explicit(expected, evidence),
     )
 
 
 def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
-    sampling_checks = sum(
-        point.sampling > 1 and point.is_shown(flow)
-        for point in expected.points
-        for flow in expected.flows
-    )
     for point in expected.points:
         for flow in expected.flows:
             if not point.is_shown(flow):
@@ -49,9 +46,7 @@ def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
             blind = _cannot(point, flow.key, evidence)
             if blind:
                 yield _check(point, flow.key, "packets", None, None, Outcome.SKIPPED, blind)
-            elif point.sampling > 1:
-                yield from _sampled(point, flow, evidence, sampling_checks)
-            else:
+            elif point.sampling == 1:
                 yield from _exact(point, flow, expected, evidence)
 
 
@@ -151,32 +146,6 @@ def _times(point: Point, key: FlowKey, seen: Counted, wire: Counted, moved_ms: i
     ]
     outcome = Outcome.FAIL if wrong else Outcome.PASS
     return _check(point, key, "times", right, told, outcome, "; ".join(wrong))
-
-
-def _sampled(point: Point, flow: ExpectedFlow, evidence: Evidence, checks: int) -> Iterator[Check]:
-    """Packets by the binomial distribution; octets exactly, where all packets are alike."""
-    wire = evidence.on_wire(point, flow.key) or Counted(0)
-    region = sampled(wire.packets, point.sampling, checks)
-    seen = _observed(point, flow.key, evidence) or NOTHING
-    if region.contains(0):
-        why = f"{wire.packets} packets are too few to judge sampling 1 in {point.sampling} by"
-        outcome = Outcome.SKIPPED
-    else:
-        outcome = Outcome.PASS if region.contains(seen.packets) else Outcome.FAIL
-        why = (
-            ""
-            if outcome is Outcome.PASS
-            else f"{seen.packets} estimated by sampling {wire.packets} packets"
-        )
-    yield _check(point, flow.key, "packets", region.to_json(), seen.packets, outcome, why)
-    for measure in {"octets_l2", "octets_l3"} & set(point.measures) if seen.packets else ():
-        whole, value = getattr(flow, measure), getattr(seen, measure)
-        if whole is None or not flow.packets:
-            why = "its packets differ in length, so there is no bound for an estimate yet"
-            yield _check(point, flow.key, measure, None, value, Outcome.SKIPPED, why)
-        else:
-            exact = Region(*[whole * seen.packets / flow.packets] * 2)
-            yield _measured(point, flow.key, measure, exact, seen)
 
 
 def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:

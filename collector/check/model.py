@@ -6,7 +6,7 @@ packet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -214,6 +214,19 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class Lengths:
+    """How the lengths of some packets are spread.
+
+    Attributes:
+        squares: the sum of their squares, octets².
+        longest: the largest, octets.
+    """
+
+    squares: float
+    longest: int
+
+
+@dataclass(frozen=True)
 class Counted:
     """What was counted of a flow at one place; what is not known there is None.
 
@@ -227,6 +240,7 @@ class Counted:
         records: how many data records or samples were added up.
         payload_octets: what TCP carried, from its sequence numbers.
         datagram: the export datagram that spoke of it first, from 1.
+        lengths: of the packets, by ``octets_l2`` and ``octets_l3``; known of the wire only.
     """
 
     packets: int
@@ -238,6 +252,7 @@ class Counted:
     records: int = 0
     payload_octets: int | None = None
     datagram: int | None = None
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)
 
 
 def together(*counted: Counted | None) -> Counted:
@@ -255,7 +270,20 @@ def together(*counted: Counted | None) -> Counted:
         records=sum(one.records for one in known),
         payload_octets=_total(one.payload_octets for one in known),
         datagram=min((one.datagram for one in known if one.datagram is not None), default=None),
+        lengths=_all_lengths([one.lengths for one in known]),
     )
+
+
+def _all_lengths(spreads: Sequence[Mapping[str, Lengths]]) -> dict[str, Lengths]:
+    """Of all packets together, as far as all of them are known."""
+    return {
+        measure: Lengths(
+            sum(one[measure].squares for one in spreads),
+            max(one[measure].longest for one in spreads),
+        )
+        for measure in spreads[0]
+        if all(measure in one for one in spreads)
+    }
 
 
 def _total(numbers: Iterable[int | None]) -> int | None:

@@ -1,17 +1,11 @@
 """What counts as the right number: one `Region`, one `contains`.
 
-Exact unless the scenario allows more or the exporter samples. For 1-in-N sampling of independent
-packets the number of samples of a flow of n packets is binomial (n, 1/N); the region is the
-exact two-sided one, not a normal approximation.
+Exact unless the scenario allows more or the exporter samples (`collector.check.sampling`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-FALSE_ALARM: Final = 1e-6
-"""The most that the chance of a false alarm may be, over all checks of a run together."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +56,3 @@ class Region:
 
 def _plain(number: float) -> float:
     return int(number) if number == int(number) else number
-
-
-def sampled(packets: int, sampling: int, checks: int) -> Region:
-    """How many packets a sampling exporter may report, estimated from its samples.
-
-    Args:
-        packets: how many there were.
-        sampling: one in so many is sampled.
-        checks: how many such checks share `FALSE_ALARM` among them.
-    """
-    from scipy.stats import binom
-
-    tail = FALSE_ALARM / max(1, checks) / 2
-    low = binom.ppf(tail, packets, 1 / sampling)
-    high = binom.isf(tail, packets, 1 / sampling)
-    return Region(float(low) * sampling, float(high) * sampling)

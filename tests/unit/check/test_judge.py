@@ -13,6 +13,7 @@ from collector.check import (
     Expected,
     ExpectedFlow,
     Explicit,
+    Lengths,
     Outcome,
     Point,
     Region,
@@ -220,9 +221,11 @@ def test_an_exporter_is_not_blamed_for_a_port_it_is_known_to_leave_out():
 def test_octets_of_a_sampling_exporter_are_exact_where_all_packets_are_alike():
     point = replace(POINT, sampling=2, measures=("packets", "octets_l2"))
     sampling = replace(EXPECTED, points=(point,))
+    wire = {("s1", FLOW): replace(TRUE, lengths={"octets_l2": Lengths(10 * 100.0**2, 100)})}
     for octets, outcome in ((800, Outcome.PASS), (801, Outcome.FAIL)):
         seen = Counted(8, octets, records=4)
-        checks = judge(sampling, evidence(observed={("netflow", "s1", FLOW): seen})).checks
+        told = evidence(wire=wire, observed={("netflow", "s1", FLOW): seen})
+        checks = judge(sampling, told).checks
         assert {c.measure: c.outcome for c in checks}["octets_l2"] is outcome
 
 
