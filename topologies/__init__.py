@@ -8,15 +8,38 @@ To add a shape, put one module here that has
 * ``Parameters``, a frozen pydantic model of what a scenario may choose, and
 * ``build(parameters)``, a pure function that returns the `Topology`.
 
-The module's name is the shape's name in scenario files; nothing has to be registered.
+The module's name, with ``-`` for ``_``, is the shape's name in scenario files; nothing has to
+be registered.
 """
 
 from __future__ import annotations
 
-from topologies.model import MTU_OCTETS, Hop, Host, Link, Port, Switch, Topology
+from topologies.model import (
+    MTU_OCTETS,
+    Crossing,
+    Hop,
+    Host,
+    Link,
+    Port,
+    Quality,
+    Switch,
+    Topology,
+)
 from topologies.shapes import Shape, discover
 
 SHAPES: dict[str, Shape] = discover(__path__)
 """Every shape by the name that a scenario calls it."""
 
-__all__ = ["MTU_OCTETS", "SHAPES", "Hop", "Host", "Link", "Port", "Shape", "Switch", "Topology"]
+__all__ = [
+    "MTU_OCTETS",
+    "SHAPES",
+    "Crossing",
+    "Hop",
+    "Host",
+    "Link",
+    "Port",
+    "Quality",
+    "Shape",
+    "Switch",
+    "Topology",
+]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pkgutil
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +23,16 @@ class ShapeParameters(BaseModel):
 
     # Built when first used: most commands need one shape, or none.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    bandwidth_mbps: Annotated[float, Field(ge=0.1, le=10_000)] | None = Field(
+        default=None, description="Of each link between switches, in 10⁶ bits a second."
+    )
+    delay_ms: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=None, description="How long a packet is on each link between switches."
+    )
+    loss_percent: Annotated[float, Field(gt=0, le=50)] | None = Field(
+        default=None, description="How many of 100 packets each link between switches loses."
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ def discover(folder: Iterable[str]) -> dict[str, Shape]:
         module = import_module(f"topologies.{info.name}")
         if hasattr(module, "Parameters"):
             summary = (module.__doc__ or info.name).splitlines()[0]
-            found[info.name] = Shape(info.name, summary, module.Parameters, module.build)
+            name = info.name.replace("_", "-")
+            found[name] = Shape(name, summary, module.Parameters, module.build)
     return found
 
 

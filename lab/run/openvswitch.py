@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from exporters import SwitchExporter
-from lab.run import unixctl
+from lab.run import openflow, unixctl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporters import Bridge, Command, Exporter
 
@@ -62,6 +62,40 @@ class Counters:
     packets: int
     octets_l2: int
     ipfix: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PortPlan:
+    """An interface that is to be a bridge's port.
+
+    Attributes:
+        name: of the interface.
+        number: the OpenFlow port that it shall be.
+        mac: its address.
+        vlan: the VLAN whose untagged frames it takes and gives; None: a trunk of all.
+        floods: whether what is sent to all may leave here.
+    """
+
+    name: str
+    number: int
+    mac: str
+    vlan: int | None = None
+    floods: bool = True
+
+
+@dataclass(frozen=True)
+class BridgePlan:
+    """A bridge that is to be.
+
+    Attributes:
+        name: its name.
+        number: its datapath id.
+        ports: its ports.
+    """
+
+    name: str
+    number: int
+    ports: tuple[PortPlan, ...]
 
 
 class OpenVSwitch(ABC):
@@ -105,6 +139,33 @@ class OpenVSwitch(ABC):
         if given:
             _run("ovs-vsctl", *(word for command in given for word in ("--", *command)))
 
+    def build(self, plans: Iterable[BridgePlan]) -> None:
+        """Make bridges, all of them in one transaction.
+
+        Nothing is flooded out of a port that shall not: both NORMAL and FLOOD keep to the port's
+        configuration (``ofproto/ofproto-dpif-xlate.c``, ``floodable``).
+        """
+        bridges = tuple(plans)
+        self.configure(command for bridge in bridges for command in self._building(bridge))
+        for bridge in bridges:
+            blocked = [openflow.no_flood(p.number, p.mac) for p in bridge.ports if not p.floods]
+            if blocked:
+                openflow.tell(self._daemon.parent / f"{bridge.name}.mgmt", blocked)
+
+    def _building(self, bridge: BridgePlan) -> Iterator[Command]:
+        """Forwarding by what it has learned or been taught, as long as no controller says more."""
+        yield ("add-br", bridge.name)
+        yield (
+            *("set", "Bridge", bridge.name, f"datapath_type={self.datapath_type}"),
+            *("fail_mode=standalone", f"other_config:datapath-id={bridge.number:016x}"),
+            *("other_config:disable-in-band=true", f"external_ids:{TAG}"),
+        )
+        for port in bridge.ports:
+            yield ("add-port", bridge.name, port.name)
+            yield ("set", "Interface", port.name, f"ofport_request={port.number}")
+            if port.vlan is not None:
+                yield ("set", "Port", port.name, f"tag={port.vlan}")
+
     def switch_on(self, exporters: Iterable[Exporter], bridges: Iterable[Bridge]) -> None:
         """Switch its own exporters on, in one transaction; then put their rules in."""
         pairs = _pairs(exporters, bridges)
@@ -121,13 +182,16 @@ class OpenVSwitch(ABC):
         for name in names:
             _run("ovs-ofctl", "del-flows", name)
 
-    def teach(self, stations: Iterable[tuple[str, str, str]]) -> None:
-        """Tell switches where stations are: ``(bridge, port, MAC)`` each.
+    def teach(self, stations: Iterable[tuple[str, str, int, str]]) -> None:
+        """Tell switches where stations are: ``(bridge, port, VLAN or 0, MAC)`` each.
 
         So the network is as it is after everybody has spoken once: no packet is flooded, and
-        the switches on a flow's path are known beforehand.
+        the switches on a flow's path are known beforehand. These entries stay: a switch learns
+        nothing else of a station that it was told about (``lib/mac-learning.c``).
         """
-        commands = [("fdb/add", bridge, port, "0", mac) for bridge, port, mac in stations]
+        commands = [
+            ("fdb/add", bridge, port, str(vlan), mac) for bridge, port, vlan, mac in stations
+        ]
         unixctl.calls(self._daemon, commands)
 
     def push_statistics(self) -> None:

@@ -132,12 +132,8 @@ class Session:
             self._faults(),
         )
         self.switch.start([bridge.name for bridge in self.bridges])
-        self.network = Network(
-            self.topology,
-            self.switch.datapath_type,
-            self._folder / "logs",
-            private=self.switch.private,
-        )
+        self.network = Network(self.topology, self._folder / "logs", private=self.switch.private)
+        self.switch.build(self.network.bridges())
         self.network.start(ipv6=self.scenario.uses_ipv6)
         self.switch.teach(self.network.stations())
         self._capture = self._start_capture()

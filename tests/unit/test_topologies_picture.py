@@ -112,7 +112,7 @@ def test_a_long_row_goes_on_in_the_next_line():
         assert f" s{number} " in picture
 
 
-@pytest.mark.parametrize("shape", list(SHAPES))
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "custom"])
 def test_no_line_ends_in_blanks(shape):
     for line in draw(build(shape)).splitlines():
         assert line == line.rstrip()
