@@ -105,6 +105,9 @@ class Exporter(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
+    differences: ClassVar[str] = ""
+    """What is systematically different from the others: a list in Markdown, an item each. It is a
+    part of docs/what-each-exporter-sees.md."""
 
     at: Switches | None = Field(
         default=None, description="The switches that have it; all.", examples=["s1"]

@@ -24,6 +24,17 @@ class Ipfix(SwitchExporter):
     """
 
     name: ClassVar[str] = "ipfix"
+    differences: ClassVar[str] = """\
+- A packet is reported once coming in (flowDirection 0) and once for every port where it goes
+  out (1); never add the two.
+- TCP flags are not those of a flow: its tcp…TotalCount run over the whole exporter.
+- Times are exact milliseconds, counted back from the export time; the flush does not move them.
+- UDP to the ports 3784 and 3785 is left out: Open vSwitch takes it for BFD.
+- Without a cache (either cache setting 0) every packet is a record of its own.
+- Sequence numbers count data records over all domains of a socket; templates go to one domain
+  only and serve the others.
+- Counts are scaled up by the sampling rate, which is not said in the records.
+"""
 
     sampling: Annotated[int, Field(ge=1, le=2**32 - 1)] = Field(
         default=1, description="One packet in so many is looked at; 1 looks at each one."

@@ -39,6 +39,13 @@ class IpfixFlow(SwitchExporter):
     model_config = ConfigDict(json_schema_extra={"examples": [{"only": "udp"}]})
 
     name: ClassVar[str] = "ipfix-flow"
+    differences: ClassVar[str] = """\
+- Only packets that meet the action `sample` are reported, and each of them once: there is no
+  flowDirection to choose by.
+- Its observation domain is the switch's number plus 65536, so that it can be told from the
+  bridge's own exporter.
+- All else is as with `ipfix`: the two are one part of Open vSwitch.
+"""
 
     only: Literal["ip", "udp", "tcp", "icmp"] | None = Field(
         default=None, description="Sample packets of this kind alone: ip, udp, tcp or icmp."

@@ -20,6 +20,19 @@ class NetFlow(SwitchExporter):
     """
 
     name: ClassVar[str] = "netflow"
+    differences: ClassVar[str] = """\
+- Sees IPv4 only: no IPv6, no ARP. A VLAN-tagged packet is reported without its VLAN.
+- `octets_l2` stand in dOctets, where the format means those of layer 3: 14 more per packet than
+  the probes tell.
+- Any change in the switch may split a flow into several records: how many there are is not
+  determined, their sum is.
+- ICMP: source port 0, type and code in the destination port.
+- Times are relative to the switch's clock, which flowlab's flush moves: what is exported after
+  it is told up to 3 s early.
+- The sequence number is that of the last record in the datagram, not of the first.
+- Engine type and id are the switch's number; Open vSwitch's own default is one value for all
+  bridges.
+"""
 
     active_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=60, description="A flow that lasts longer is reported in pieces of this length."

@@ -40,6 +40,13 @@ class Pmacctd(Probe):
     """pmacctd at a switch port: IP packets in both directions."""
 
     name: ClassVar[str] = "pmacctd"
+    differences: ClassVar[str] = """\
+- Counts the IP packets that cross one port, in either direction; no other frames.
+- NetFlow and IPFIX: octets are those of the IP packet (`octets_l3`); sFlow has both layers.
+- NetFlow v9 tells its clock in whole seconds: times come out up to 1 s early.
+- Ended by SIGINT its sFlow part loses the datagram that it is filling: some packets more, sent
+  to 192.0.2.255, push it out, and the judge leaves them out.
+"""
     program: ClassVar[str] = "pmacctd"
     package: ClassVar[str] = "pmacct"
     network: ClassVar[int] = 2

@@ -21,6 +21,14 @@ class SFlow(SwitchExporter):
     """sFlow v5: the first octets of one packet in N, of any kind, and the ports' counters."""
 
     name: ClassVar[str] = "sflow"
+    differences: ClassVar[str] = """\
+- A sample is a packet, not a flow: frame length less the FCS gives `octets_l2`, its headers all
+  else.
+- It tells no times: those of a flow are when its datagrams came.
+- Up to 612 octets of header can be asked for; with more the switch sends nothing at all.
+  flowlab allows 78 to 512.
+- Sequence numbers count datagrams, by agent; the agent 10.255.x.y is the switch's number.
+"""
 
     sampling: Annotated[int, Field(ge=1, le=2**31)] = Field(
         default=1, description="One packet in so many is sampled; 1 samples each one."

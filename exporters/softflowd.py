@@ -37,6 +37,22 @@ class Softflowd(Probe):
     """softflowd at a switch port: IP packets in both directions, octets of layer 3."""
 
     name: ClassVar[str] = "softflowd"
+    differences: ClassVar[str] = """\
+- Counts the IP packets that cross one port, in either direction; frames that are not IP are
+  only ignored.
+- Octets are those of the IP packet by its own length field: `octets_l3`, 14 fewer per packet
+  than a whole frame.
+- Both directions are one flow to it, and become a record each; flowDirection says which came
+  first, nothing about ports.
+- NetFlow v9 tells its clock in whole seconds: times come out up to 1 s early. IPFIX has times
+  since 1970 (`-A milli`).
+- IPFIX sequence numbers count the records of flows up to and with a message, and leave options
+  records out.
+- Source id, engine and observation domain are always 0: it is known by the address that its
+  datagrams come from.
+- Its capture waits until a block of 256 KiB is full, without a time limit: flowlab pushes the
+  last one out.
+"""
     program: ClassVar[str] = "softflowd"
     package: ClassVar[str] = "softflowd"
     network: ClassVar[int] = 1

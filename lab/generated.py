@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lab import sees
 from lab.scenario import reference, schema
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 FILES: Final[Mapping[str, Callable[[], str]]] = {
     schema.SCHEMA_FILE: schema.text,
     reference.REFERENCE_FILE: reference.text,
+    sees.SEES_FILE: sees.text,
 }
 """What makes the content of each, by path in the repository."""
 

@@ -42,3 +42,10 @@ def test_every_kind_of_everything_has_a_section_with_what_it_is():
     for word, kinds in every.items():
         for kind in kinds:
             assert told[f"{word}: {kind}"].endswith((".", ")"))
+
+
+def test_every_exporter_says_how_it_differs():
+    from exporters import EXPORTERS
+
+    for kind in EXPORTERS.values():
+        assert kind.differences.count("\n- ") >= 2, kind.name
