@@ -65,6 +65,7 @@ FRAMES = [
         *(ipv4(6, TCP), ipv4(17, UDP), ipv4(1, ICMP), ipv6(6, TCP), ipv6(17, UDP), ipv6(58, ICMP)),
         *(ipv4(17, UDP, fragment=0x2000), ipv4(17, UDP, options=bytes(4)), ipv4(47, bytes(20))),
         *(ipv4(6, TCP, total=30), ipv4(17, UDP, total=22), ipv6(17, UDP, length=3)),
+        *(ipv4(17, UDP, total=total) for total in (19, 20, 23, 24, 27, 28)),
         b"\x08\x06" + bytes(28),
         b"\x81\x00\x00\x05" + ipv4(6, TCP),
     )
@@ -97,6 +98,13 @@ def _udp(buffer, start, captured):
     parts = plain_udp(buffer, start, captured, np.arange(len(start)), 1)
     rows = [row for part in parts for row in zip(*map(list, part), strict=True)]
     return sorted(map(repr, rows))
+
+
+@pytest.mark.parametrize(("length", "sets"), [(0, None), (3, None), (4, 2), (8, 1), (9, None)])
+def test_sets_that_are_odd_are_left_alone(length, sets):
+    octets = b"\1\0" + length.to_bytes(2, "big") + b"\1\1\0\4"
+    found = kernel.sets(np.frombuffer(octets, np.uint8), np.array([0]), np.array([8]))
+    assert (found if found is None else len(found[0])) == sets
 
 
 @given(st.lists(st.lists(st.tuples(*[st.integers(0, 40)] * 2), max_size=300), max_size=8))
