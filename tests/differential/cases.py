@@ -228,6 +228,27 @@ def ipfix_flows() -> Iterable[Made]:
     yield netflow(IPFIX, flow_parts(IPFIX), align=4)
 
 
+def _icmp(version: int) -> Iterable[Made]:
+    four, six = flow_template(256, version), flow_template(257, version, FLOW6)
+    told = {"sourceTransportPort": 0, "tcpControlBits": 0}
+    pings = told | {"protocolIdentifier": 1, "destinationTransportPort": 0x0800}
+    pings6 = told | {"protocolIdentifier": 58, "destinationTransportPort": 0x8100}
+    parts = [*announced([four, six]), data(four, flows(2) | pings), data(six, flows6(2) | pings6)]
+    yield netflow(version, parts)
+
+
+@case
+def netflow9_icmp() -> Iterable[Made]:
+    """Type and code of ICMP in the destination port."""
+    yield from _icmp(NETFLOW9)
+
+
+@case
+def ipfix_icmp() -> Iterable[Made]:
+    """The same."""
+    yield from _icmp(IPFIX)
+
+
 def _uptimes(version: int) -> Iterable[Made]:
     """Times as uptimes."""
     names = [name for name in FLOW if not name.endswith("Milliseconds")]

@@ -367,7 +367,27 @@ def _thrown_away(record: Record, row: Row) -> Row:
     return _absent(row) if {1029, 1030} & {*record.before} and _is_sample(record) else {}
 
 
+_ICMP: Final = (1, 58)
+
+
+def _no_icmp_in_a_port(record: Record, row: Row) -> Row:
+    lost = record["protocol"] == "netflow9" and record["icmpTypeCodeIPv4"] is None
+    return _only(row, _PORTS[1:], ABSENT) if lost and record[_PROTOCOL] in _ICMP else {}
+
+
+_PROTOCOL: Final = "protocolIdentifier"
+
 NFDUMP: Final = (
+    Disagreement(
+        "nfdump",
+        "NetFlow v9: type and code of ICMP in the destination port (pmacctd) or in "
+        "icmpTypeCodeIPv6 (softflowd)",
+        "0",
+        US,
+        "IANA's element 139; in the destination port they are in NetFlow v5, too. nfcapd takes "
+        "both of IPFIX, and of NetFlow v9 only element 32.",
+        _no_icmp_in_a_port,
+    ),
     Disagreement(
         "nfdump",
         "a withdrawal of all templates",
