@@ -11,7 +11,8 @@ Conversation, one line each, answers are JSON objects on standard output:
                 or {"ready": false, "error": "…"} and exit status 1
     drain       reads until every socket is empty, flushes the file, answers
                 {"datagrams": {"127.0.0.1:2055": n, …}, "kernel_drops": {…},
-                 "receive_buffer_octets": …, "truncated": n}; counts are from the start
+                 "receive_buffer_octets": …, "truncated": n, "copied": n, "not_copied": n};
+                counts are from the start
     stop        the same, closes the file, exit status 0; so do end of input and SIGTERM
 
 Per-port objects are keyed by the `--listen` text as given (port 0 asks for any free port).
@@ -58,6 +59,8 @@ _TIMESPEC = struct.Struct("@ll")
 _IN_PKTINFO = struct.Struct("@i4s4s")
 _IN6_PKTINFO = struct.Struct("@16si")
 _ANCILLARY_OCTETS = 256
+_PAYLOAD_AT = {b"\x08\x00": 42, b"\x86\xdd": 62}
+"""By EtherType: behind Ethernet, IPv4 or IPv6, and UDP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,30 @@ def _read_ancillary(ancillary: Iterable[tuple[int, int, bytes]]) -> tuple[int, s
     return timestamp_ns, destination
 
 
+class Copying(Writer):
+    """A recording that also sends each datagram on.
+
+    The copy never disturbs the recording: it waits for nothing, and what cannot be sent is counted.
+    """
+
+    def __init__(self, path: str, copies: Sequence[socket.socket] = ()) -> None:
+        """Write to `path` and to connected sockets."""
+        super().__init__(path)
+        self._copies = copies
+        self.copied = 0
+        self.not_copied = 0
+
+    def write(self, timestamp_ns: int, frame: bytes, original_length: int | None = None) -> None:
+        """Record one frame of `encapsulate_udp`; send what is in it."""
+        super().write(timestamp_ns, frame, original_length)
+        for copy in self._copies:
+            try:
+                copy.send(memoryview(frame)[_PAYLOAD_AT[frame[12:14]] :])
+                self.copied += 1
+            except OSError:
+                self.not_copied += 1
+
+
 class Commands:
     """Lines from a file descriptor, without ever waiting for the rest of one."""
 
@@ -197,7 +224,7 @@ class Commands:
         return [line.decode("utf-8", "replace").strip() for line in lines if line.strip()]
 
 
-def serve(ports: Sequence[Port], writer: Writer, commands: Sequence[Commands]) -> None:
+def serve(ports: Sequence[Port], writer: Copying, commands: Sequence[Commands]) -> None:
     """Record datagrams and obey commands until one of them is `stop`."""
     with selectors.DefaultSelector() as selector:
         for port in ports:
@@ -220,7 +247,7 @@ def serve(ports: Sequence[Port], writer: Writer, commands: Sequence[Commands]) -
                     return
 
 
-def _drain(ports: Sequence[Port], writer: Writer) -> dict[str, object]:
+def _drain(ports: Sequence[Port], writer: Copying) -> dict[str, object]:
     """Read until every socket is empty, flush, and count."""
     while sum([port.receive(writer) for port in ports]):
         pass
@@ -230,6 +257,8 @@ def _drain(ports: Sequence[Port], writer: Writer) -> dict[str, object]:
         "kernel_drops": {port.text: port.kernel_drops for port in ports},
         "receive_buffer_octets": min(port.receive_buffer_octets for port in ports),
         "truncated": sum(port.truncated for port in ports),
+        "copied": writer.copied,
+        "not_copied": writer.not_copied,
     }
 
 
@@ -252,12 +281,15 @@ def _stop_on_sigterm() -> Commands:
     return Commands(reading)
 
 
-def main(arguments: Sequence[str] | None = None, record: Callable[[str], Writer] = Writer) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    record: Callable[[str, Sequence[socket.socket]], Copying] = Copying,
+) -> int:
     """Run the receiver; return the exit status.
 
     Args:
         arguments: of the command line.
-        record: opens the recording.
+        record: opens the recording, given its path and where copies go.
     """
     parser = argparse.ArgumentParser(
         prog="python -m collector.receive",
@@ -265,6 +297,9 @@ def main(arguments: Sequence[str] | None = None, record: Callable[[str], Writer]
     )
     parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--out", required=True, metavar="FILE", help="the pcap file to write")
+    parser.add_argument(
+        "--copy", action="append", type=int, default=[], metavar="FD", help="a connected socket"
+    )
     options = parser.parse_args(arguments)
     # Nothing here makes reference cycles, and a collection in a burst costs datagrams.
     gc.disable()
@@ -272,7 +307,10 @@ def main(arguments: Sequence[str] | None = None, record: Callable[[str], Writer]
     try:
         endpoints = [parse_endpoint(text) for text in dict.fromkeys(options.listen)]
         ports = [Port(endpoint) for endpoint in endpoints]
-        writer = record(options.out)
+        copies = [socket.socket(fileno=number) for number in options.copy]
+        for copy in copies:
+            copy.settimeout(0)
+        writer = record(options.out, copies)
         writer.flush()
     except (OSError, ValueError) as error:
         _answer({"ready": False, "error": str(error)})

@@ -120,6 +120,13 @@ def demo(runs: Path, datapath: str) -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="JUnit XML.")
 @click.option("--keep-going", is_flag=True, help="Do not stop at the first run that fails.")
+@click.option(
+    "--to",
+    "targets",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Send a copy of all export datagrams to a collector outside the run.",
+)
 @_runs_option
 @_datapath_option
 def run(
@@ -130,6 +137,7 @@ def run(
     form: str,
     junit: Path | None,
     keep_going: bool,
+    targets: tuple[str, ...],
     runs: Path,
     datapath: str,
 ) -> None:
@@ -140,6 +148,7 @@ def run(
       flowlab run one-ping
       flowlab run protocols/ipv6 my.yaml --keep-going
       flowlab run --all --repeat 20 --jobs 2 --junit report.xml
+      flowlab run one-udp-stream --to 127.0.0.1:9995
     """
     from lab import batch
 
@@ -149,7 +158,7 @@ def run(
     if junit is not None:
         junit.touch()  # better refused now than after all runs
     plan = batch.Plan(tuple(chosen) * repeat, runs, jobs, keep_going)
-    finished = batch.run(plan, _way(datapath), form)
+    finished = batch.run(plan, _copying(_way(datapath), targets), form)
     if junit is not None:
         from lab.report.junit import document
 
@@ -351,6 +360,25 @@ def _way(datapath: str) -> Way:
     if way.notice:
         click.echo(f"flowlab: {way.notice}", err=True)
     return way
+
+
+def _copying(way: Way, targets: Iterable[str]) -> Way:
+    """A way into a capsule that has sockets out of it, each to a collector elsewhere."""
+    from dataclasses import replace
+
+    from lab.copies import WrongTargetError, connected
+
+    try:
+        descriptors = tuple(connected(target) for target in targets)
+    except WrongTargetError as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+    if descriptors and way.through_sudo:
+        stop(
+            Exit.CANNOT_RUN,
+            "--to: sudo closes the sockets that would lead out of the run",
+            "run flowlab itself with sudo, or allow unprivileged user namespaces",
+        )
+    return replace(way, descriptors=descriptors)
 
 
 def _code(finished: Iterable[Ran]) -> int:

@@ -119,6 +119,7 @@ def _request(scenario: Scenario, folder: Path, way: Way) -> dict[str, Any]:
         "scenario": scenario.to_json(),
         "folder": str(folder.resolve()),
         "datapath": "userspace" if way.own_network else "kernel",
+        "copies": list(way.descriptors),
         "owner": (os.getuid(), os.getgid()) if way.through_sudo else None,
     }
 

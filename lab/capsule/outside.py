@@ -43,12 +43,14 @@ class Way:
         notice: what the user should know about this way; None if there is nothing to say.
         own_network: whether the capsule has a network namespace of its own.
         through_sudo: whether root inside is real root, by sudo's leave.
+        descriptors: open files that stay open inside; sudo would close them.
     """
 
     prefix: tuple[str, ...]
     notice: str | None = None
     own_network: bool = True
     through_sudo: bool = False
+    descriptors: tuple[int, ...] = ()
 
 
 def find_way(*, own_network: bool = True) -> Way:
@@ -159,6 +161,7 @@ def capsule(
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=_ROOT,
+            pass_fds=way.descriptors,
             # sudo's leave holds for a terminal, and a new session has none
             start_new_session=own_session and not way.through_sudo,
         )

@@ -19,7 +19,7 @@ from collector import receive
 from collector.recording import Writer
 
 if TYPE_CHECKING:
-    import os
+    import socket
     from collections.abc import Mapping, Sequence
 
 SENT: Final = "exports-sent.pcap"
@@ -34,18 +34,24 @@ _STREAM: Final = {
 }
 
 
-class Stage(Writer):
+class Stage(receive.Copying):
     """Stands where the recording is written, and lets faults happen to what comes."""
 
-    def __init__(self, path: str | os.PathLike[str], faults: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        faults: Sequence[Mapping[str, Any]],
+        copies: Sequence[socket.socket] = (),
+    ) -> None:
         """Write what arrives to `path`, and what was sent beside it.
 
         Args:
             path: of the recording.
             faults: each with its ``kind``, its settings, and ``targets``: the addresses and UDP
                 ports that the datagrams it strikes were sent from, and to; None: all.
+            copies: sockets that get a copy of what arrives.
         """
-        super().__init__(path)
+        super().__init__(path, copies)
         self._sent = Writer(Path(path).parent / SENT)
         self._done = Path(path).parent / DONE
         self._faults = faults
@@ -152,7 +158,7 @@ def _stream(frame: bytes) -> bytes:
 def main() -> int:
     """Run the receiver; the first argument is the file with the faults."""
     faults = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    return receive.main(sys.argv[2:], lambda path: Stage(path, faults))
+    return receive.main(sys.argv[2:], lambda path, copies: Stage(path, faults, copies))
 
 
 if __name__ == "__main__":

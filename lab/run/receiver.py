@@ -28,6 +28,7 @@ class Receiver:
         out: Path,
         log: Path,
         faults: Sequence[Mapping[str, Any]] = (),
+        copies: Sequence[int] = (),
     ) -> None:
         """Start it; `ready` waits for it.
 
@@ -36,19 +37,22 @@ class Receiver:
             out: the pcap file it writes.
             log: takes what it says on standard error.
             faults: what happens to datagrams before it (`lab.run.faulty.Stage`).
+            copies: descriptors of sockets that get a copy of what it records.
         """
         program = ["collector.receive"]
         if faults:
             file = log.parent / "faults.json"
             file.write_text(json.dumps(faults), encoding="utf-8")
             program = ["lab.run.faulty", str(file)]
+        copied = [word for number in copies for word in ("--copy", str(number))]
         listen = [word for target in targets for word in ("--listen", target)]
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", "-m", *program, *listen, "--out", str(out)],
+                [sys.executable, "-B", "-m", *program, *listen, *copied, "--out", str(out)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                pass_fds=copies,
             )
 
     def ready(self) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def run(request: dict[str, Any], emit: Emit) -> None:
 
     Args:
         request: ``scenario`` (the resolved scenario), ``folder`` (the run folder) and
-            ``datapath`` (``userspace`` or ``kernel``) and ``owner`` (user and group id to give
-            the folder to, or None).
+            ``datapath`` (``userspace`` or ``kernel``), ``owner`` (user and group id to give
+            the folder to, or None) and ``copies`` (sockets to send a copy of the exports to).
         emit: takes an event for every stage begun.
     """
     with _session(request, emit) as session:
@@ -70,6 +70,7 @@ def _session(request: dict[str, Any], emit: Emit) -> Iterator[Session]:
     """
     scenario, folder = Scenario.model_validate(request["scenario"]), Path(request["folder"])
     session = Session(scenario, folder, request["datapath"], request["owner"], emit)
+    session.copies = tuple(request["copies"])
     try:
         session.start()
         yield session
@@ -113,6 +114,7 @@ class Session:
         self._folder = folder
         self._owner = owner
         self._emit = emit
+        self.copies: tuple[int, ...] = ()
         self.witnesses: dict[str, Any] = {"started_ns": time.time_ns()}
 
     def start(self) -> None:
@@ -130,6 +132,7 @@ class Session:
             self._folder / "exports.pcap",
             self._folder / "logs" / "receiver.log",
             self._faults(),
+            self.copies,
         )
         self.switch.start([bridge.name for bridge in self.bridges])
         self.network = Network(self.topology, self._folder / "logs", private=self.switch.private)
