@@ -67,8 +67,9 @@ def recordings(tmp_path_factory) -> Path:
 def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recordings, name):
     flowlab("run", name)
     folder = flowlab.latest(name)
-    if not (folder / "exports-sent.pcap").exists():  # else some were lost on the way, on purpose
-        shutil.copy(folder / "exports.pcap", recordings / f"{name}.pcap")
+    sent = folder / "exports-sent.pcap"  # if some were lost on the way, on purpose
+    exports = sent if sent.exists() else folder / "exports.pcap"
+    shutil.copy(exports, recordings / f"{name}.pcap")
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["verdict"] == "PASS"
     assert verdict["scenario"] == name
