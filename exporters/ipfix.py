@@ -19,8 +19,10 @@ INGRESS = 0
 class Ipfix(SwitchExporter):
     """IPFIX: each packet once where it enters and once for every port where it leaves.
 
-    Caching, and with it counting several packets in one record, needs both a
-    ``cache_active_timeout_s`` and a ``cache_max_flows`` above 0.
+    With a ``cache_max_flows`` of 0 each packet is a record of its own. With a
+    ``cache_active_timeout_s`` of 0 a flow is sent as soon as the switch's main loop comes round:
+    packets that come together are still counted in one record (tried: 40 packets at 1000 a second
+    in 14 records).
     """
 
     name: ClassVar[str] = "ipfix"
@@ -30,7 +32,8 @@ class Ipfix(SwitchExporter):
 - TCP flags are not those of a flow: its tcp…TotalCount run over the whole exporter.
 - Times are exact milliseconds, counted back from the export time; the flush does not move them.
 - UDP to the ports 3784 and 3785 is left out: Open vSwitch takes it for BFD.
-- Without a cache (either cache setting 0) every packet is a record of its own.
+- With `cache_max_flows` 0 every packet is a record of its own; with `cache_active_timeout_s` 0 a
+  flow is sent as soon as the switch gets to it, and packets that come together are one record.
 - Sequence numbers count data records over all domains of a socket; templates go to one domain
   only and serve the others.
 - Counts are scaled up by the sampling rate, which is not said in the records.
@@ -40,10 +43,10 @@ class Ipfix(SwitchExporter):
         default=1, description="One packet in so many is looked at; 1 looks at each one."
     )
     cache_active_timeout_s: Annotated[int, Field(ge=0, le=4200)] = Field(
-        default=60, description="A flow is reported at least this often; 0 reports each packet."
+        default=60, description="A flow is reported at least this often; 0: at once."
     )
     cache_max_flows: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
-        default=1_000_000, description="Flows kept before the oldest are sent; 0 keeps none."
+        default=1_000_000, description="Flows kept before the oldest are sent; 0: each packet."
     )
     obs_point_id: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = Field(
         default=None, description="observationPointId; the switch's number if not given."

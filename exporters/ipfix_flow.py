@@ -57,10 +57,10 @@ class IpfixFlow(SwitchExporter):
         default=1, description="One packet in so many is looked at; 1 looks at each one."
     )
     cache_active_timeout_s: Annotated[int, Field(ge=0, le=4200)] = Field(
-        default=60, description="A flow is reported at least this often; 0 reports each packet."
+        default=60, description="A flow is reported at least this often; 0: at once."
     )
     cache_max_flows: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
-        default=1_000_000, description="Flows kept before the oldest are sent; 0 keeps none."
+        default=1_000_000, description="Flows kept before the oldest are sent; 0: each packet."
     )
     install_rules: bool = Field(
         default=True,

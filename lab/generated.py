@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lab import sees
+from lab import catalogue, sees
 from lab.scenario import reference, schema
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ FILES: Final[Mapping[str, Callable[[], str]]] = {
     schema.SCHEMA_FILE: schema.text,
     reference.REFERENCE_FILE: reference.text,
     sees.SEES_FILE: sees.text,
+    catalogue.CATALOGUE_FILE: catalogue.text,
 }
 """What makes the content of each, by path in the repository."""
 

@@ -29,6 +29,10 @@ def test_the_ten_are_there():
     assert not ten - set(NAMES)
 
 
+def test_the_library_has_many():
+    assert len(NAMES) >= 40
+
+
 def test_every_scenario_is_in_the_folder_of_a_theme_and_has_a_name_of_its_own():
     places = [file.resolve().relative_to(SCENARIOS).parts[:-1] for file in all_scenarios()]
     assert set(places) <= {(theme,) for theme in THEMES}
