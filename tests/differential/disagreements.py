@@ -394,7 +394,7 @@ NFDUMP: Final = (
         "nfcapd crashes (signal 11)",
         US,
         "RFC 7011 section 8.1: a template record with id 2 and no fields withdraws them all. "
-        "Version 1.7.1 goes on reading templates that it has freed.",
+        "Seen with version 1.7.1.",
         breaks="ipfix-withdrawal-of-all",
     ),
     Disagreement(
