@@ -196,11 +196,42 @@ def list_scenarios() -> None:
 
 @main.command()
 @click.argument("scenario", metavar="NAME|FILE")
-def show(scenario: str) -> None:
-    """Show a scenario without running it: its picture, traffic, and what must be reported."""
+@click.option("--expected", is_flag=True, help="Only what must be reported, of every flow.")
+def show(scenario: str, *, expected: bool) -> None:
+    """Show a scenario without running it: its picture, traffic, and what must be reported.
+
+    \b
+    Examples:
+      flowlab show one-udp-stream
+      flowlab show one-packet-flows --expected
+    """
     from lab import show as shown
 
-    click.echo(shown.describe(_load(scenario)))
+    loaded = _load(scenario)
+    click.echo(shown.expected_table(loaded) if expected else shown.describe(loaded))
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--like", metavar="NAME|FILE", help="Begin with this scenario, not the template.")
+def new(file: Path, like: str | None) -> None:
+    """Start a scenario file from a template, ready for an editor that knows the schema.
+
+    \b
+    Examples:
+      flowlab new my.yaml
+      flowlab new my.yaml --like tcp-both-ways
+    """
+    from lab.library import NoSuchScenario
+    from lab.new import write
+
+    try:
+        write(file, like)
+    except NoSuchScenario as unknown:
+        stop(Exit.WRONG_INPUT, str(unknown))
+    except FileExistsError:
+        stop(Exit.WRONG_INPUT, f"{file} is there already; choose another name")
+    click.echo(f"{file} is written; edit it, then: flowlab lint {file}, flowlab run {file}")
 
 
 @main.command()

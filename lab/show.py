@@ -70,6 +70,13 @@ def describe(scenario: Scenario) -> str:
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
+def expected_table(scenario: Scenario) -> str:
+    """What every exporter must report of every flow, whatever their number."""
+    from lab.expect import expected
+
+    return "\n".join(line.rstrip() for line in _reports(expected(scenario), most_flows=None))
+
+
 def _section(heading: str, lines: Iterable[str]) -> list[str]:
     indented = [f"{_INDENT}{line}".rstrip() for line in lines]
     return [heading, *indented] if indented else []
@@ -149,16 +156,16 @@ def expectation_text(expectation: Expectation) -> str:
 # ------------------------------------------------------------------ the table of reports
 
 
-def _reports(expected: Expected) -> Iterator[str]:
+def _reports(expected: Expected, most_flows: int | None = MOST_FLOWS) -> Iterator[str]:
     """Flow by flow: the switches that it crosses, and what each exporter there must say."""
-    rows: list[Sequence[str]] = [("exporter", "packets", "octets_l2", "octets_l3")]
-    exporters = [next(points) for _, points in groupby(expected.points, lambda p: p.exporter)]
+    rows: list[Sequence[str]] = [("exporter", "at", "packets", "octets_l2", "octets_l3")]
+    exporters = [list(points) for _, points in groupby(expected.points, lambda p: p.exporter)]
     headings: list[str] = []
-    for flow in expected.flows[:MOST_FLOWS]:
+    for flow in expected.flows[:most_flows]:
         inside = f", {flow.payload_octets} octets inside" if flow.payload_octets else ""
         headings.append(f"{flow.key}  at {', '.join(flow.path)}{inside}")
-        rows += [_report(flow, point) for point in exporters]
-    header, *lines = _columns(rows, numbers_from=1)
+        rows += [_report(flow, points) for points in exporters]
+    header, *lines = _columns(rows, numbers_from=2)
     yield f"{_INDENT}{header}"
     for index, heading in enumerate(headings):
         yield heading
@@ -167,15 +174,26 @@ def _reports(expected: Expected) -> Iterator[str]:
     more = len(expected.flows) - len(headings)
     if more:
         yield f"… and {more} more flows like these"
+    if any(_times(flow, points) > 1 for flow in expected.flows for points in exporters):
+        yield ""
+        yield "at: how many switches report all of it; their records together are so many times it."
     if any(flow.packets is None for flow in expected.flows):
         yield ""
         yield "wire: as many as cross the wire there; how many packets TCP takes is its own affair."
-    if any(point.sampling > 1 for point in exporters):
+    if any(point.sampling > 1 for point in expected.points):
         yield ""
         yield "~: estimated from samples, within what chance allows."
 
 
-def _report(flow: ExpectedFlow, point: Point) -> tuple[str, ...]:
+def _times(flow: ExpectedFlow, points: Sequence[Point]) -> int:
+    """How many of an exporter's points see a flow."""
+    return sum(point.is_shown(flow) for point in points)
+
+
+def _report(flow: ExpectedFlow, points: Sequence[Point]) -> tuple[str, ...]:
+    point, times = points[0], _times(flow, points)
+    if not times:
+        return (point.exporter, "not seen: it is at no switch that the flow crosses")
     blind = point.blind_to(flow.key)
     if blind:
         return (point.exporter, f"not seen: {blind}")
@@ -189,7 +207,7 @@ def _report(flow: ExpectedFlow, point: Point) -> tuple[str, ...]:
         "-" if name not in point.measures else "wire" if value is None else f"{about}{value}"
         for name, value in measures
     )
-    return (point.exporter, *values)
+    return (point.exporter, f"{times}x", *values)
 
 
 def _columns(rows: Sequence[Sequence[str]], numbers_from: int = WIDTH) -> list[str]:

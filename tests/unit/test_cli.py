@@ -27,6 +27,9 @@ def invoke(*arguments):
         (["--version"], 0, "flowlab, version"),
         (["list"], 0, "one-udp-stream"),
         (["show", "one-udp-stream"], 0, "What each exporter must report"),
+        (["show", "one-udp-stream", "--expected"], 0, "udp 10.0.0.1:40000"),
+        (["new", "scenarios/basics/one-ping.yaml"], 2, "is there already; choose another name"),
+        (["new", "nosuch.yaml", "--like", "one-pong"], 2, "did you mean 'one-ping'?"),
         (["show", "one-udp-strem"], 2, "one-udp-stream"),
         (["lint"], 0, "no faults"),
         (["run"], 2, "name the scenarios to run, or give --all"),
@@ -48,6 +51,16 @@ def test_every_fault_of_a_file_is_told_with_its_place(tmp_path):
     result = invoke("lint", str(file))
     assert result.exit_code == 2
     assert f"{file}:5:22: unknown key 'too' in ping; did you mean 'to'?" in result.output
+
+
+@pytest.mark.parametrize("like", [[], ["--like", "one-ping"]])
+def test_a_new_file_has_no_faults_and_leads_editors_to_the_schema(tmp_path, monkeypatch, like):
+    monkeypatch.chdir(tmp_path)
+    assert invoke("new", "my.yaml", *like).exit_code == 0
+    first = (tmp_path / "my.yaml").read_text().splitlines()[0]
+    schema = tmp_path / first.removeprefix("# yaml-language-server: $schema=")
+    assert json.loads(schema.read_text())["title"] == "flowlab scenario"
+    assert invoke("lint", "my.yaml").exit_code == 0
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

@@ -9,7 +9,7 @@ import pytest
 
 from lab.library import all_scenarios, find, theme_of
 from lab.scenario.load import inspect_octets, load
-from lab.show import describe, listing, title
+from lab.show import describe, expected_table, listing, title
 
 NAMES = [file.stem for file in all_scenarios()]
 
@@ -41,11 +41,11 @@ def test_the_flagship_is_shown_whole():
         "1. h1 → h2: 250 UDP datagrams of 1000 octets to port 5001",
         """\
   udp 10.0.0.1:40000 → 10.0.0.2:5001  at s1, s2
-    netflow       250     260500          -
-    sflow         250     260500     257000
-    ipfix         250     260500     257000
+    netflow   2x      250     260500          -
+    sflow     2x      250     260500     257000
+    ipfix     2x      250     260500     257000
 """,
-        "10.0.0.1:80  at s2, s1, 1048576 octets inside\n    netflow      wire       wire",
+        "10.0.0.1:80  at s2, s1, 1048576 octets inside\n    netflow   2x     wire       wire",
         "udp h1 → h2 to port 5001 at s1, s2: packets 250, octets_l2 260500",
     ):
         assert part in text
@@ -92,9 +92,23 @@ look_for: [one thing, another]
     assert sum(line.strip().startswith("- h") for line in lines) == 2
 
 
-def test_many_flows_are_cut_short():
-    text = describe(load(find("one-packet-flows")))
-    assert "… and 38 more flows like these" in text
+def test_many_flows_are_cut_short_but_not_in_the_table_that_is_asked_for():
+    scenario = load(find("one-packet-flows"))
+    assert "… and 38 more flows like these" in describe(scenario)
+    table = expected_table(scenario)
+    assert "more flows" not in table
+    assert table.count("udp 10.0.0.1") == 50
+
+
+def test_a_flow_at_several_switches_is_said_to_be_told_so_many_times():
+    lines = expected_table(load(find("neighbours"))).splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("  netflow")] == ["1x", "3x"]
+    assert "at: how many switches report all of it" in lines[-1]
+
+
+def test_an_exporter_that_is_elsewhere_does_not_see_a_flow():
+    table = expected_table(load(find("one-switch-is-enough")))
+    assert "not seen: it is at no switch that the flow crosses" in table
 
 
 def test_the_title_of_a_wrong_file_is_shown_all_the_same(tmp_path):
