@@ -83,6 +83,8 @@ class Observes:
         tells_egress: whether it reports a packet again where it goes out.
         marker: where packets go that flowlab itself sends to flush it, and that it reports.
         habits: whose way of filling in the formats it has, by its name among the collector's.
+        later_fragments_as: the protocol that it gives IPv6 fragments but the first; None: the true
+            one.
     """
 
     measures: tuple[str, ...]
@@ -94,6 +96,7 @@ class Observes:
     tells_egress: bool = False
     marker: str | None = None
     habits: str = "Open vSwitch"
+    later_fragments_as: int | None = None
 
 
 class Exporter(BaseModel, ABC):

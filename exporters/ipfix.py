@@ -12,6 +12,8 @@ from pydantic import Field
 from exporters.base import Bridge, Command, Identity, Observes, SwitchExporter
 
 BFD_PORTS = (3784, 3785)
+FRAGMENT_HEADER = 44
+"""IPv6-Frag: what it gives as protocol of IPv6 fragments but the first (tried)."""
 INGRESS = 0
 """flowDirection (61) of the records that count a packet where it came in."""
 
@@ -29,6 +31,11 @@ class Ipfix(SwitchExporter):
     differences: ClassVar[str] = """\
 - A packet is reported once coming in (flowDirection 0) and once for every port where it goes
   out (1); never add the two.
+- What is flooded goes out at the bridge's own port (LOCAL) too, and is told once for that.
+- A frame that is not IP is told by MAC addresses and EtherType, without layer 3 octets. A VLAN
+  tag's four octets are in layer 2 and not in layer 3; IPv6 extension headers are in both.
+- IP fragments but the first have ports 0; those of IPv6 have the protocol 44, that of the fragment
+  header, whatever is behind it.
 - TCP flags are not those of a flow: its tcp…TotalCount run over the whole exporter.
 - Times are exact milliseconds, counted back from the export time; the flush does not move them.
 - UDP to the ports 3784 and 3785 is left out: Open vSwitch takes it for BFD.
@@ -110,4 +117,5 @@ class Ipfix(SwitchExporter):
             },
             flow_direction=INGRESS,
             tells_egress=True,
+            later_fragments_as=FRAGMENT_HEADER,
         )

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from exporters.base import Bridge, Command, Identity, Observes, SwitchExporter
-from exporters.ipfix import BFD_PORTS
+from exporters.ipfix import BFD_PORTS, FRAGMENT_HEADER
 
 FIRST_DOMAIN: Final = 0x10000
 """Added to a switch's number: its observation domain here, so that the bridge's own differs."""
@@ -142,6 +142,7 @@ class IpfixFlow(SwitchExporter):
                 for port in BFD_PORTS
             }
             | self._not_chosen(),
+            later_fragments_as=FRAGMENT_HEADER,
         )
 
     def _not_chosen(self) -> dict[str, str]:

@@ -21,7 +21,9 @@ class NetFlow(SwitchExporter):
 
     name: ClassVar[str] = "netflow"
     differences: ClassVar[str] = """\
-- Sees IPv4 only: no IPv6, no ARP. A VLAN-tagged packet is reported without its VLAN.
+- Sees IPv4 only: no IPv6, no ARP. A VLAN-tagged packet is reported without its VLAN,
+  but the tag's four octets are counted.
+- IP fragments but the first have ports 0.
 - `octets_l2` stand in dOctets, where the format means those of layer 3: 14 more per packet than
   the probes tell.
 - Any change in the switch may split a flow into several records: how many there are is not

@@ -24,6 +24,8 @@ class SFlow(SwitchExporter):
     differences: ClassVar[str] = """\
 - A sample is a packet, not a flow: frame length less the FCS gives `octets_l2`, its headers all
   else.
+- A frame that is not IP is told by MAC addresses and EtherType; a VLAN tag is in the header, its
+  four octets in the frame length. Fragments but the first have ports 0.
 - It tells no times: those of a flow are when its datagrams came.
 - Up to 612 octets of header can be asked for; with more the switch sends nothing at all.
   flowlab allows 78 to 512.

@@ -70,6 +70,7 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
                 port=exporter.interface(bridge) if isinstance(exporter, Probe) else None,
                 address=identity.address,
                 habits=observes.habits,
+                later_fragments_as=observes.later_fragments_as,
                 marker=observes.marker,
                 tells_egress=observes.tells_egress and observes.sampling == 1,
             )
@@ -103,6 +104,7 @@ def _flow(flow: PlannedFlow, topology: Topology) -> ExpectedFlow:
         octets_l2=flow.whole_frames,
         octets_l3=flow.octets_l3,
         payload_octets=flow.payload_octets,
+        later_fragments=flow.later_fragments,
         copies=None if set(copies) == {1} else copies,
     )
 
@@ -140,6 +142,7 @@ def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
         octets_l2=_sum(flow.octets_l2 for flow in flows),
         octets_l3=_sum(flow.octets_l3 for flow in flows),
         payload_octets=_sum(flow.payload_octets for flow in flows),
+        later_fragments=flows[0].later_fragments,
     )
 
 

@@ -53,7 +53,8 @@ def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
 def _exact(
     point: Point, flow: ExpectedFlow, expected: Expected, evidence: Evidence
 ) -> Iterator[Check]:
-    seen = _observed(point, flow.key, evidence)
+    reported_as = point.key_of(flow)
+    seen = _observed(point, reported_as, evidence)
     wire = evidence.on_wire(point, flow.key) or Counted(0, 0, 0)
     if seen is None:
         number = wire.packets if flow.packets is None else flow.packets
@@ -66,7 +67,7 @@ def _exact(
         elif _has(flow.key, measure):
             yield _counted(point, flow, measure, expected, seen, wire)
     if point.tells_egress:
-        out = evidence.egress.get((point.exporter, point.observation_point, flow.key), NOTHING)
+        out = evidence.egress.get((point.exporter, point.observation_point, reported_as), NOTHING)
         times = flow.copies_at(point.observation_point)
         for measure, egress in _EGRESS.items():
             check = _counted(point, flow, measure, expected, out, wire, times)
@@ -152,7 +153,7 @@ def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     """What was exported although nothing on this switch's way explains it."""
     points = {(point.exporter, point.observation_point): point for point in expected.points}
     explained = {
-        (point.exporter, point.observation_point, flow.key)
+        (point.exporter, point.observation_point, point.key_of(flow))
         for point in expected.points
         for flow in expected.flows
         if point.is_shown(flow) and point.blind_to(flow.key) is None

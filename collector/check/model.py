@@ -80,6 +80,7 @@ class Point:
         marker: what it reports of packets to this address is left out: a flush sends them.
         address: where its datagrams come from.
         habits: whose way of filling in the formats it has (`collector.decode.BY_NAME`).
+        later_fragments_as: the protocol that it gives later IPv6 fragments; None: the true one.
     """
 
     exporter: str
@@ -99,6 +100,7 @@ class Point:
     marker: str | None = None
     address: str = "127.0.0.1"
     habits: str = "Open vSwitch"
+    later_fragments_as: int | None = None
 
     @property
     def place(self) -> str:
@@ -108,6 +110,12 @@ class Point:
     def is_shown(self, flow: ExpectedFlow) -> bool:
         """Whether a flow's packets come by."""
         return self.place in (flow.ports if self.port else flow.path)
+
+    def key_of(self, flow: ExpectedFlow) -> FlowKey:
+        """The key under which it reports a flow."""
+        if self.later_fragments_as is None or not flow.later_fragments or flow.key.ip_version != 6:
+            return flow.key
+        return flow.key._replace(protocol=self.later_fragments_as)
 
     def blind_to(self, key: FlowKey) -> str | None:
         """Why this exporter cannot report a flow; None if it can."""
@@ -127,6 +135,7 @@ class ExpectedFlow:
         payload_octets: what a TCP connection carries this way; None for the rest.
         ports: the switch ports that it crosses, in or out.
         copies: by how many ports each packet leaves, switch by switch as in `path`; None: by one.
+        later_fragments: whether its packets are fragments but not the first, so without ports.
     """
 
     key: FlowKey
@@ -137,6 +146,7 @@ class ExpectedFlow:
     payload_octets: int | None = None
     ports: tuple[str, ...] = ()
     copies: tuple[int, ...] | None = None
+    later_fragments: bool = False
 
     def copies_at(self, switch: str) -> int:
         """By how many ports each of its packets leaves a switch."""

@@ -182,15 +182,24 @@ class OpenVSwitch(ABC):
         for name in names:
             _run("ovs-ofctl", "del-flows", name)
 
-    def teach(self, stations: Iterable[tuple[str, str, int, str]]) -> None:
+    def teach(
+        self, stations: Iterable[tuple[str, str, int, str]], vlans: Iterable[int] = ()
+    ) -> None:
         """Tell switches where stations are: ``(bridge, port, VLAN or 0, MAC)`` each.
 
         So the network is as it is after everybody has spoken once: no packet is flooded, and
         the switches on a flow's path are known beforehand. These entries stay: a switch learns
         nothing else of a station that it was told about (``lib/mac-learning.c``).
+
+        Args:
+            stations: where they are.
+            vlans: in which VLANs those of VLAN 0 speak besides.
         """
+        tags = [0, *vlans]
         commands = [
-            ("fdb/add", bridge, port, str(vlan), mac) for bridge, port, vlan, mac in stations
+            ("fdb/add", bridge, port, str(vlan or tag), mac)
+            for bridge, port, vlan, mac in stations
+            for tag in (tags if not vlan else [vlan])
         ]
         unixctl.calls(self._daemon, commands)
 

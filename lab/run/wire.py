@@ -39,6 +39,10 @@ _POLL_S: Final = 0.01
 _SOL_PACKET: Final = 263
 _PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _TPACKET_V2 = 5, 6, 10, 1
 _STATUS_USER: Final = 1
+_STATUS_VLAN: Final = 1 << 4
+_STATUS_VLAN_TYPE: Final = 1 << 6
+_VLAN_TYPE: Final = 0x8100
+_TAG_AT, _TAG_OCTETS = 12, 4
 _OUTGOING: Final = 4
 _SO_ATTACH_FILTER: Final = 26
 _SKF_AD_IFINDEX: Final = 0xFFFFF000 + 8
@@ -47,9 +51,12 @@ _ETH_P_ALL: Final = 3
 
 _SLOT: Final = np.dtype(
     {
-        "names": ["status", "length", "seconds", "nanoseconds", "ifindex", "direction"],
-        "formats": ["<u4", "<u4", "<u4", "<u4", "<i4", "u1"],
-        "offsets": [0, 4, 16, 20, 36, 42],
+        "names": [
+            *("status", "length", "seconds", "nanoseconds"),
+            *("vlan", "vlan_type", "ifindex", "direction"),
+        ],
+        "formats": ["<u4", "<u4", "<u4", "<u4", "<u2", "<u2", "<i4", "u1"],
+        "offsets": [0, 4, 16, 20, 24, 26, 36, 42],
         "itemsize": _SLOT_OCTETS,
     }
 )
@@ -126,16 +133,30 @@ class Capture:
 
 def _records(slots: NDArray[np.void], octets: NDArray[np.uint8], chosen: NDArray[np.intp]) -> bytes:
     """The chosen slots as pcap records (nanoseconds)."""
-    captured = np.minimum(slots["length"][chosen], SNAP_OCTETS)
+    frames = octets[chosen, _FRAME_AT : _FRAME_AT + SNAP_OCTETS]
+    lengths = slots["length"][chosen]
+    tagged = np.flatnonzero(slots["status"][chosen] & _STATUS_VLAN)
+    if tagged.size:
+        frames[tagged] = _with_tags(frames[tagged], slots[chosen[tagged]])
+        lengths[tagged] += _TAG_OCTETS
+    captured = np.minimum(lengths, SNAP_OCTETS)
     records = np.zeros((chosen.size, _RECORD_HEADER_OCTETS + SNAP_OCTETS), np.uint8)
     header = records[:, :_RECORD_HEADER_OCTETS].view("<u4")
     header[:, 0] = slots["seconds"][chosen]
     header[:, 1] = slots["nanoseconds"][chosen]
     header[:, 2] = captured
-    header[:, 3] = slots["length"][chosen]
-    records[:, _RECORD_HEADER_OCTETS:] = octets[chosen, _FRAME_AT : _FRAME_AT + SNAP_OCTETS]
+    header[:, 3] = lengths
+    records[:, _RECORD_HEADER_OCTETS:] = frames
     used = np.arange(records.shape[1]) < _RECORD_HEADER_OCTETS + captured[:, None]
     return bytes(records[used].tobytes())
+
+
+def _with_tags(frames: NDArray[np.uint8], slots: NDArray[np.void]) -> NDArray[np.uint8]:
+    """Frames with their VLAN tags, which the kernel takes out and tells apart (IEEE 802.1Q)."""
+    types = np.where(slots["status"] & _STATUS_VLAN_TYPE, slots["vlan_type"], _VLAN_TYPE)
+    tags = np.stack([types, slots["vlan"]], axis=1).astype(">u2").view(np.uint8)
+    whole = np.concatenate([frames[:, :_TAG_AT], tags, frames[:, _TAG_AT:]], axis=1)
+    return whole[:, :SNAP_OCTETS]
 
 
 def _packet_socket() -> socket.socket:

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from lab.traffic.arp import Arp
 from lab.traffic.base import Conversation, Ends, Line, PlannedFlow, Report, Scheduled, Traffic
+from lab.traffic.flood import Flood
+from lab.traffic.groups import Broadcast, Multicast
+from lab.traffic.icmp_error import IcmpError
+from lab.traffic.mix import Mix
+from lab.traffic.odd import ExtensionHeaders, Fragments, Vlan
+from lab.traffic.packets import Packets
 from lab.traffic.ping import Ping
+from lab.traffic.rtp import Video, Voip
+from lab.traffic.scan import Scan
 from lab.traffic.tcp import Tcp
 from lab.traffic.udp import Udp
 
-KINDS: dict[str, type[Traffic]] = {kind.kind: kind for kind in (Ping, Udp, Tcp, Arp)}
+_KINDS: tuple[type[Traffic], ...] = (
+    *(Ping, Udp, Tcp),
+    *(Multicast, Broadcast, Arp, Voip, Video, Mix),
+    *(Scan, Flood),
+    *(Fragments, Vlan, ExtensionHeaders, IcmpError, Packets),
+)
+KINDS: dict[str, type[Traffic]] = {kind.kind: kind for kind in _KINDS}
 """Every traffic kind by the name that a scenario calls it."""
 
 __all__ = [

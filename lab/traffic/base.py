@@ -64,6 +64,7 @@ class PlannedFlow:
         payload_octets: what is inside TCP, over the whole connection; None if not TCP.
         octets_l2: whole frames without FCS, where that is not octets_l3 and an Ethernet header
             for each packet; None if it is.
+        later_fragments: whether its packets are fragments but not the first, so without ports.
     """
 
     key: FlowKey
@@ -73,6 +74,7 @@ class PlannedFlow:
     octets_l3: int | None = None
     payload_octets: int | None = None
     octets_l2: int | None = None
+    later_fragments: bool = False
 
     @property
     def whole_frames(self) -> int | None:
@@ -197,6 +199,11 @@ class Traffic(BaseModel, ABC):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts that it names."""
+        return ()
+
+    @property
+    def vlans(self) -> tuple[int, ...]:
+        """The VLANs whose tags its frames have."""
         return ()
 
     @property

@@ -8,8 +8,10 @@ Linux, packet(7); ``net/packet/af_packet.c`` for ``/proc/net/packet``.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
+import struct
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
@@ -37,6 +39,8 @@ _QUIET_POLL_S: Final = 0.002
 _RMEM: Final = 6  # column of /proc/net/packet
 _MOST_PORTS: Final = 1 << 20
 _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+_SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
+_KEEP_NOTHING: Final = struct.pack("HBBI", 0x06, 0, 0, 0)  # ret 0 (linux/filter.h)
 _ZEROS: Final = bytes(65536)
 
 
@@ -146,5 +150,8 @@ def _open(sink: Sink) -> socket.socket:
         own.bind(("", sink.port))
     else:
         own = socket.socket(_FAMILY[sink.ip_version], socket.SOCK_RAW, sink.protocol)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+    # A filter that keeps nothing: a full buffer would be no sink any more (net/ipv4/raw.c).
+    program = ctypes.create_string_buffer(_KEEP_NOTHING)
+    keep_nothing = struct.pack("HxxxxxxQ", 1, ctypes.addressof(program))
+    own.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, keep_nothing)
     return own

@@ -218,6 +218,7 @@ class Schedule:
             "sender": self.sender,
             "receiver": self.receiver,
             "answer": self._answers(),
+            "later_fragment": packets.fragment & (packets.transport == 0),
         }
         table = (
             pl.DataFrame({**key, "l2": self.lengths, "l3": packets.ip_octets})
@@ -246,6 +247,7 @@ class Schedule:
             packets=count,
             octets_l3=int(str(row["l3"])) if version else None,
             octets_l2=int(str(row["l2"])),
+            later_fragments=bool(row["later_fragment"]),
         )
         answer = int(str(row["answer"]))
         if answer < 0:

@@ -196,7 +196,10 @@ def test_every_topology_and_every_traffic_kind_can_be_written():
     own = {"hosts": ["h1", "h2"], "switches": ["s1"], "links": [["h1", "s1"], ["h2", "s1"]]}
     assert scenario(topology={"custom": own}).build_topology().kind == "custom"
     for kind in KINDS:
-        ((step,),) = scenario(traffic=[{kind: {"from": "h1", "to": "h2"}}]).traffic
+        given = {"from": "h1", "to": "h2", "layers": [{"UDP": {}}]}
+        fields = {field.alias or name for name, field in KINDS[kind].model_fields.items()}
+        settings = {key: value for key, value in given.items() if key in fields}
+        ((step,),) = scenario(traffic=[{kind: settings}]).traffic
         assert step.kind == kind
 
 

@@ -1,0 +1,175 @@
+"""Every scheduled kind: the same seed gives the same packets, and scapy finds them sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1Q, Ether
+from scapy.utils import checksum
+
+from lab.traffic import KINDS
+from lab.traffic.chance import drawn
+from lab.traffic.schedule import Cast
+from topologies import SHAPES
+
+TOPOLOGY = SHAPES["tree"].build(SHAPES["tree"].parameters(depth=2, fanout=2))
+CAST = Cast(TOPOLOGY.hosts)
+ENDS = {"from": "h1", "to": "h3"}
+LAYERS = [{"IP": {"ttl": 3}}, {"UDP": {"dport": 53}}, {"Raw": {"load": "hello"}}]
+STEPS = {
+    "arp": {**ENDS, "count": 4},
+    "multicast": {"from": "h2", "datagrams": 5},
+    "multicast over IPv6": {"from": "h2", "group": "ff15::9", "payload_octets": 31},
+    "broadcast": {"from": "h2"},
+    "scan": {"from": "h1", "to": ["h2", "h4"], "ports": "1-30"},
+    "scan over IPv6": {**ENDS, "ports": [1, 9], "ip_version": 6},
+    "flood": {**ENDS, "packets": 60, "sources": 20},
+    "flood with datagrams": {**ENDS, "packets": 60, "method": "udp", "payload_octets": 33},
+    "voip": {**ENDS, "calls": 3, "duration_s": 0.2},
+    "video": {**ENDS, "duration_s": 0.3},
+    "mix": {"flows": 200, "mean_packets": 5},
+    "mix over IPv6": {"flows": 20, "ip_version": 6, "hosts": ["h1", "h2"]},
+    "fragments": {**ENDS, "datagrams": 2},
+    "fragments over IPv6": {**ENDS, "datagrams": 2, "ip_version": 6, "mtu_octets": 1280},
+    "vlan": {**ENDS, "vlan": 7},
+    "extension-headers": {**ENDS, "headers": ["hop-by-hop", "routing", "fragment", "destination"]},
+    "icmp-error": {**ENDS, "error": "too-big"},
+    "icmp-error over IPv6": {**ENDS, "ip_version": 6},
+    "packets": {**ENDS, "layers": LAYERS, "count": 3},
+}
+
+
+def planned(name, **changes):
+    kind = KINDS[name.partition(" ")[0]]
+    return kind.model_validate({**STEPS[name], **changes}).schedule(CAST, 40_000)
+
+
+def frames(schedule):
+    for head, length in zip(schedule.heads, schedule.lengths.tolist(), strict=True):
+        yield head.tobytes()[:length].ljust(length, b"\0")
+
+
+def test_every_scheduled_kind_is_tried_here():
+    scheduled = {name for name, kind in KINDS.items() if hasattr(kind, "schedule")} - {"replay"}
+    assert scheduled == {name.partition(" ")[0] for name in STEPS}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_same_step_gives_the_same_packets(name):
+    one, other = planned(name), planned(name)
+    assert list(frames(one)) == list(frames(other))
+    assert (one.at_s == other.at_s).all()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in STEPS if name.split()[0] in ("flood", "mix", "scan")]
+)
+def test_another_seed_gives_other_packets(name):
+    assert list(frames(planned(name))) != list(frames(planned(name, seed=2)))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_scapy_finds_every_length_and_checksum_right(name):
+    for frame in list(frames(planned(name)))[:80]:
+        packet = Ether(frame)
+        if IP in packet:
+            assert packet[IP].len == len(frame) - len(packet) + len(packet[IP])
+            assert checksum(frame[14 + 4 * (Dot1Q in packet) :][:20]) == 0
+        if IPv6 in packet:
+            assert packet[IPv6].plen + 40 == len(packet[IPv6])
+        if IP in packet and packet[IP].frag:
+            continue
+        for layer in (UDP, TCP, ICMP):
+            if layer in packet and not (IP in packet and packet[IP].flags.MF):
+                claimed = packet[layer].chksum
+                if IPv6 in packet and "Fragment" in packet.summary():
+                    continue
+                inner = packet.copy()
+                del inner[layer].chksum
+                if layer is not ICMP or inner[ICMP].underlayer is not None:
+                    again = Ether(bytes(inner))
+                    assert again[layer].chksum in (claimed, 0xFFFF - claimed), packet.summary()
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_flows_add_up_to_the_packets_and_the_octets(name):
+    schedule = planned(name)
+    senders = set(schedule.senders)
+    own = [flow for flow in schedule.flows() if flow.source in senders or name == "arp"]
+    answered = sum(flow.packets for flow in schedule.flows()) - len(schedule)
+    assert answered == (len(schedule) if name.startswith("scan") else 0)
+    if not answered:
+        assert sum(flow.whole_frames for flow in own) == schedule.octets
+
+
+def test_a_flood_has_as_many_sources_as_were_asked_for():
+    flows = planned("flood").flows()
+    assert len(flows) == 20
+    assert {flow.key.source.split(".")[0] for flow in flows} == {"198"}
+
+
+def test_a_scan_hears_from_each_port():
+    there = [flow for flow in planned("scan").flows() if flow.source == "h1"]
+    assert {(flow.destination, flow.key.destination_port) for flow in there} == {
+        (host, port) for host in ("h2", "h4") for port in range(1, 31)
+    }
+
+
+def test_a_call_is_two_flows_of_equal_packets():
+    flows = planned("voip").flows()
+    assert [(flow.packets, flow.octets_l3) for flow in flows] == [(10, 2000)] * 6
+
+
+def test_a_key_picture_is_a_longer_burst():
+    due_s = planned("video").at_s
+    in_burst = np.bincount((due_s * 25 + 1e-9).astype(int))
+    assert in_burst.tolist() == [20, 4, 4, 4, 4, 4, 4]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["constant", "uniform", "exponential", "pareto"]))
+@settings(max_examples=40, deadline=None)
+def test_a_mix_never_goes_faster_than_its_rate_and_loses_no_flow(seed, sizes):
+    schedule = planned("mix", seed=seed, sizes=sizes, rate_pps=3000)
+    assert (np.diff(schedule.at_s) > 1 / 3001).all()
+    assert len(schedule.flows()) == 200
+
+
+@pytest.mark.parametrize("name", ["constant", "uniform", "exponential", "pareto"])
+def test_distributions_have_their_mean_and_their_numbers(name):
+    numbers = drawn(name, 10, 1, 200_000, "sizes")
+    assert numbers.mean() == pytest.approx(10, rel=0.1)
+    known = {"constant": 10, "uniform": 18.6288, "exponential": 26.8002, "pareto": 19.8986}
+    assert numbers[0] == pytest.approx(known[name], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ([{"os.system": {}}], "unknown layer 'os.system'"),
+        ([{"IP": {"colour": 3}}], "IP has no field 'colour'"),
+        ([{"IP": {"dst": "10.0.0.0/8"}}], "'10.0.0.0/8' is no address"),
+        ([{"IP": {"dst": "example.org"}}], "'example.org' is no address"),
+        ([{"IP": {}}, {"UDP": {"dport": "http"}}], "UDP.dport takes a number"),
+        ([{"IP": {}, "UDP": {}}], "a layer is one name"),
+        ([{"IP": {}}, {"Raw": {"load": "x" * 1600}}], "a frame of 1634 octets"),
+        ([{"IP": {}}, {"UDP": {"dport": 70000}}], "cannot be put together"),
+        ([{"Ether": {"src": "h1"}}], "'h1' is no address"),
+    ],
+)
+def test_layers_are_data_and_nothing_else(layers, says):
+    with pytest.raises(ValidationError, match="1 validation error") as refused:
+        KINDS["packets"].model_validate({**ENDS, "layers": layers})
+    assert says in str(refused.value)
+
+
+def test_what_an_author_leaves_out_is_taken_from_the_hosts():
+    (frame, *_) = frames(planned("packets"))
+    packet = Ether(frame)
+    assert (packet.src, packet.dst) == ("02:00:00:00:00:01", "02:00:00:00:00:03")
+    assert (packet[IP].src, packet[IP].dst, packet[IP].ttl) == ("10.0.0.1", "10.0.0.3", 3)
+    assert packet[UDP].dport == 53
