@@ -36,6 +36,9 @@ _VERSIONS: Final = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 _HEADER_OCTETS: Final = {"netflow9": 20, "ipfix": 16}
 _TEMPLATE_SETS: Final = {"netflow9": (0, 1), "ipfix": (2, 3)}
 _FIRST_DATA_SET: Final = 256
+TELL_RESTARTS: Final = ("netflow5",)
+"""Both their clocks are in the header, to the millisecond. sFlow's uptime may be of whole seconds,
+and IPFIX comes from a new socket, which is a new sequence."""
 COUNT_RECORDS: Final = ("netflow5", "ipfix")
 """Their sequence numbers count records; those of the others count datagrams."""
 
@@ -56,11 +59,13 @@ class Account:
             did before and after; None: that cannot be told, for some had no template.
         duplicates: datagrams that came once more.
         waiting: data sets whose template never came.
+        restarts: times that the exporter began to count anew.
     """
 
     missing: int | None = 0
     duplicates: int = 0
     waiting: int = 0
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def collect(arrived: Datagrams, lives: Sequence[int], habits: Mapping[str, Habit
             for stream in decoded.summary.streams:
                 account = accounts[Sender(stream.protocol, stream.exporter)]
                 account.missing = (account.missing or 0) + stream.lost
+                account.restarts += stream.restarts
             for fault in decoded.summary.undecodable:
                 if fault.reason.startswith(NO_TEMPLATE):
                     accounts[_sender(arrived, int(which[fault.datagram - 1]))].waiting += 1
@@ -135,7 +141,11 @@ def _lives(count: int, starts: Iterable[int]) -> Iterator[NDArray[np.int64]]:
 
 
 def knowable(
-    sent: Datagrams, arrived: Datagrams, lives: Sequence[int], habits: Mapping[str, Habits]
+    sent: Datagrams,
+    arrived: Datagrams,
+    lives: Sequence[int],
+    habits: Mapping[str, Habits],
+    restarted_ns: Sequence[int] = (),
 ) -> Known:
     """What can be known of what arrived, derived from what was sent.
 
@@ -144,6 +154,7 @@ def knowable(
         arrived: some of them, in order of arrival.
         lives: before which datagrams that arrived the collector was started anew, from 0.
         habits: by sender's address.
+        restarted_ns: when the switch was, and its exporters began to count anew.
     """
     fate = _fate(sent, arrived)
     seen = [_anatomy(sent, row, habits) for row in range(len(sent))]
@@ -168,6 +179,7 @@ def knowable(
         for number, sets in unread.items():
             accounts[seen[number].sender].waiting += len(sets)
         _missing(seen, units, set(order), set(unread), accounts)
+        _restarts(sent, seen, set(order), restarted_ns, accounts)
         here = np.zeros(len(sent), np.bool_)
         here[order] = True
         left = (_only(columns, here, unread) for columns in records)
@@ -200,6 +212,24 @@ def _missing(
                 for number in numbers
                 if here[0] < number < here[-1] and number not in came
             )
+
+
+def _restarts(
+    sent: Datagrams,
+    seen: Sequence[_Anatomy],
+    came: set[int],
+    restarted_ns: Sequence[int],
+    accounts: dict[Sender, Account],
+) -> None:
+    """Add how often each sequence that belongs to no socket began anew between two that came."""
+    sequences: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number in sorted(came):
+        if seen[number].sender.protocol in TELL_RESTARTS:
+            sequences[seen[number].sequence].append(number)
+    for numbers in sequences.values():
+        times = [int(sent.timestamp_ns[number]) for number in numbers]
+        account = accounts[seen[numbers[0]].sender]
+        account.restarts += sum(times[0] < moment < times[-1] for moment in restarted_ns)
 
 
 def _unread(seen: Sequence[_Anatomy], here: Iterable[int]) -> dict[int, list[tuple[int, int]]]:

@@ -1,7 +1,8 @@
 """Faults that a scenario puts into the chain: what each is called, and what it can be set to.
 
-They strike between exporter and collector (`lab.run.faulty`). Each leaves the truth behind, so that
-what a good collector reports then can be derived and compared (`collector.arrival`).
+Most strike between exporter and collector (`lab.run.faulty`), some the network between two steps
+(`lab.run.session`). Each leaves the truth behind, so that what a good collector reports then can be
+derived and compared (`collector.arrival`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from exporters.base import listed
 
+Step = Annotated[int, Field(ge=1, le=1000)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Exporters = Annotated[
@@ -95,6 +97,26 @@ class CollectorRestart(Disturbance):
     )
 
 
+class LinkFlap(Disturbance):
+    """A link that goes down, and up again, between two steps."""
+
+    kind: ClassVar[str] = "link_flap"
+
+    after_step: Step = Field(description="The step of the traffic that it comes after.")
+    link: tuple[str, str] = Field(description="Its two ends.", examples=[["h1", "s1"]])
+
+
+class SwitchRestart(Disturbance):
+    """The switch program ends and starts again between two steps, with all bridges of the run.
+
+    It gives up what it holds before, as an orderly restart does. Then it counts anew.
+    """
+
+    kind: ClassVar[str] = "switch_restart"
+
+    after_step: Step = Field(description="The step of the traffic that it comes after.")
+
+
 DISTURBANCES: dict[str, type[Disturbance]] = {
     kind.kind: kind
     for kind in (
@@ -104,6 +126,8 @@ DISTURBANCES: dict[str, type[Disturbance]] = {
         Delay,
         LateCollector,
         CollectorRestart,
+        LinkFlap,
+        SwitchRestart,
     )
 }
 """Every fault by the name that a scenario calls it."""

@@ -163,10 +163,11 @@ def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...],
     """
     told = _read_json(folder / FAULTS)
     lives, struck = told["restarts"], told["struck"]
+    restarted_ns = _read_witnesses(folder).restarted_ns
     try:
         sent, arrived = (pcap.datagrams(pcap.read(folder / name)) for name in (SENT, EXPORTS))
         habits = {one.address: BY_NAME[one.habits] for one in expected.points}
-        knowable = arrival.knowable(sent, arrived, lives, habits)
+        knowable = arrival.knowable(sent, arrived, lives, habits, restarted_ns)
     except (OSError, ValueError) as odd:
         raise NotARun(f"{folder} holds no recordings of a run with faults: {odd}") from odd
     collected = arrival.collect(arrived, lives, habits)
@@ -199,7 +200,10 @@ def _datagrams_compared(
             (f"{unit} missing", right.missing, made.missing),
             ("duplicates", right.duplicates, made.duplicates),
             ("sets without template", right.waiting, made.waiting),
+            ("exporter restarts", right.restarts, made.restarts),
         ):
+            if measure == "exporter restarts" and sender.protocol not in arrival.TELL_RESTARTS:
+                continue
             where = places.get(sender, [])
             yield Collected(
                 who, where[0] if len(where) == 1 else "collector", None, measure, known, seen

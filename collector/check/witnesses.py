@@ -100,6 +100,7 @@ class Witnesses(_Told):
         traffic_started_ns: wall clock, nanoseconds, before the first packet.
         traffic_finished_ns: likewise, after the last.
         clock_moved_ms: how far the flush moved the switch's clock.
+        restarted_ns: when the switch was started anew.
         absent: exporters that this machine does not have, and why.
         probes: what each probe counted itself.
     """
@@ -112,5 +113,6 @@ class Witnesses(_Told):
     wire: Captured | None = None
     switches: dict[str, SwitchCounters] | None = None
     datagrams: Datagrams | None = None
+    restarted_ns: tuple[int, ...] = ()
     absent: dict[str, str] = Field(default_factory=dict)
     probes: tuple[Probe, ...] = ()

@@ -55,6 +55,10 @@ _FIELDS: Final = (
 )
 
 
+_CLOCKS_WITHIN_MS: Final = 50
+"""The two clocks in a header are not read at the same moment."""
+
+
 @cache
 def layout() -> Layout:
     """The layout of a record."""
@@ -96,6 +100,10 @@ def decode(block: Block, rows: NDArray[np.int64]) -> tuple[list[Batch], list[Seq
         first=sequence,
         units=count,
         observation_domain=domain,
+        booted_ms=octets.u32(start + 8).astype(np.int64) * 1000
+        + octets.u32(start + 12) // 1_000_000
+        - octets.u32(start + 4),
+        within_ms=_CLOCKS_WITHIN_MS,
     )
     if not len(located.owner):
         return [], [sequenced]

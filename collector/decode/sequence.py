@@ -71,6 +71,8 @@ def account(
     units: NDArray[np.int64],
     expected: int | None = None,
     covered: tuple[int, int] = (0, 0),
+    booted_ms: NDArray[np.int64] | None = None,
+    within_ms: int = 0,
 ) -> Account:
     """Compare the numbers of one stream's datagrams, in order of arrival.
 
@@ -79,15 +81,23 @@ def account(
         units: units in each datagram, or UNKNOWN.
         expected: the number that follows what came before; None: not known.
         covered: of what came before, from there.
+        booted_ms: of each datagram, when its exporter says that it was started; None: it does not.
+        within_ms: how exact that is.
     """
+    later = np.zeros(len(first) - 1, np.bool_)
+    if booted_ms is not None:
+        # Back to the first number of all, by one who says that it was started later than before.
+        passed_ms = np.diff(booted_ms)
+        later = (passed_ms > within_ms) & (first[1:] <= 1)
     if expected is not None:
+        later = np.append(np.False_, later)
         first, units = np.append(expected, first), np.append(0, units)
     judged = units[:-1] != UNKNOWN
     counted = np.where(units == UNKNOWN, 0, units)
     step = first[1:] - first[:-1] - counted[:-1]
     # The shorter way around the circle: 4294967295 before 0 is one back.
     step = (step + (1 << 31)) % (1 << 32) - (1 << 31)
-    restart = judged & (step < -_RESTART)
+    restart = judged & ((step < -_RESTART) | ((step < 0) & later))
     step[restart | ~judged] = 0
     # Where each one begins, on a line without an end. Missing is what nobody covers between the
     # ends of that line: it does not matter which datagram came first, or last.

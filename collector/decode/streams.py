@@ -33,6 +33,10 @@ class Sequenced:
     observation_domain: NDArray[np.int64] | None = None
     agent: NDArray[np.uint64] | None = None
     sub_agent: NDArray[np.int64] | None = None
+    booted_ms: NDArray[np.int64] | None = None
+    """When the exporter says that it was started, by its own clocks, since 1970."""
+    within_ms: int = 0
+    """How exact that is."""
 
 
 class _Tail(NamedTuple):
@@ -74,7 +78,10 @@ class Expected:
             units = sequenced.units if alone else sequenced.units[rows]
             key = (sequenced.protocol, *(int(column[rows[0]]) for column in columns))
             before = self._known.pop(key, _Tail(None, 0))
-            counted = account(first, units, before.expected, before.covered)
+            booted = None if sequenced.booted_ms is None else sequenced.booted_ms[rows]
+            counted = account(
+                first, units, before.expected, before.covered, booted, sequenced.within_ms
+            )
             following = None if units[-1] == UNKNOWN else int(first[-1] + units[-1])
             covered = (0, 0) if following is None else counted.covered
             after = _Tail(following, before.missing + counted.missing, covered)

@@ -147,6 +147,10 @@ class OpenVSwitch(ABC):
         """
         bridges = tuple(plans)
         self.configure(command for bridge in bridges for command in self._building(bridge))
+        self._block(bridges)
+
+    def _block(self, bridges: Iterable[BridgePlan]) -> None:
+        """Close the ports that nothing shall be flooded out of."""
         for bridge in bridges:
             blocked = [openflow.no_flood(p.number, p.mac) for p in bridge.ports if not p.floods]
             if blocked:
@@ -202,6 +206,18 @@ class OpenVSwitch(ABC):
             for tag in (tags if not vlan else [vlan])
         ]
         unixctl.calls(self._daemon, commands)
+
+    def wait_for_link(self, port: str, state: str) -> None:
+        """Wait until the switch has seen that a port is ``up`` or ``down``.
+
+        Raises:
+            SwitchFailed: it has not within the limit.
+        """
+        until_s = time.monotonic() + _LIMIT_S
+        while state not in _run("ovs-vsctl", "get", "Interface", port, "link_state"):
+            if time.monotonic() > until_s:
+                raise SwitchFailed(f"{port} was not seen to go {state} within {_LIMIT_S} s")
+            time.sleep(_POLL_S)
 
     def push_statistics(self) -> None:
         """End all datapath flows, which makes their statistics reach tables and exporters.
@@ -280,6 +296,7 @@ class PrivateSwitch(OpenVSwitch):
         super().__init__(directory / "ovs-vswitchd.ctl")
         self._directory = directory
         self._logs = logs
+        self._handled_before = 0
 
     def start(self, bridges: Sequence[str]) -> None:  # noqa: ARG002 (it has no others)
         """Start both daemons; returns when they are ready."""
@@ -298,19 +315,38 @@ class PrivateSwitch(OpenVSwitch):
             f"{log}/ovsdb-server.log",
         )
         _run("ovs-vsctl", "--no-wait", "init")
+        self._start_daemon()
+
+    def _start_daemon(self) -> None:
         _run(
             "ovs-vswitchd",
-            remote,
-            "--enable-dummy",
-            *detached,
+            f"unix:{self._directory}/db.sock",
+            *("--enable-dummy", "--no-chdir", "--detach", "--pidfile"),
             f"--unixctl={self._daemon}",
-            f"{log}/ovs-vswitchd.log",
+            f"--log-file={self._logs}/ovs-vswitchd.log",
         )
+
+    def restart(self, bridges: Iterable[BridgePlan]) -> None:
+        """End the daemon and start it again; what it had learned and counted is gone.
+
+        Raises:
+            SwitchFailed: it did not end within the limit.
+        """
+        self._handled_before = self.handled_packets()
+        pid = self._directory / "ovs-vswitchd.pid"
+        unixctl.call(self._daemon, "exit")
+        until_s = time.monotonic() + _LIMIT_S
+        while pid.exists():
+            if time.monotonic() > until_s:
+                raise SwitchFailed(f"ovs-vswitchd did not end within {_LIMIT_S} s")
+            time.sleep(_POLL_S)
+        self._start_daemon()
+        self._block(bridges)
 
     def handled_packets(self) -> int:
         """See `OpenVSwitch.handled_packets`: all that the datapath handled is the run's."""
         status = unixctl.call(self._daemon, "dpif/show")
-        return sum(
+        return self._handled_before + sum(
             int(hit) + int(missed) for hit, missed in re.findall(r"hit:(\d+) missed:(\d+)", status)
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from exporters import Bridge, Probe
-from lab.disturbances import CollectorRestart, Disturbance, LateCollector, OfDatagrams
+from lab.disturbances import Disturbance, LinkFlap, OfDatagrams, SwitchRestart
 from lab.jsonfile import write_json
 from lab.run import probes, wire
 from lab.run.network import Network
@@ -33,6 +34,7 @@ Emit = Callable[[dict[str, Any]], None]
 _SWITCH_DIRECTORY: Final = Path("/run/flowlab")  # the capsule's own /run: short and nobody else's
 _SETTLE_LIMIT_S: Final = 3.0
 _CAPTURE_LIMIT_S: Final = 10.0
+_LIMIT_S: Final = 10.0
 _POLL_S: Final = 0.002
 
 
@@ -152,12 +154,57 @@ class Session:
         self._stage("traffic")
         self.witnesses["traffic_started_ns"] = time.time_ns()
         programs: list[dict[str, Any]] = []
-        for stage in plan(self.scenario.traffic, self.topology):
+        for number, stage in enumerate(plan(self.scenario.traffic, self.topology), 1):
             for step in stage:
                 self._emit({"event": "step", "label": step.label, "text": step.traffic.in_words()})
             programs += run_stage(stage, self.network.pid)
+            self._disturb(number)
         self.witnesses["programs"] = programs
         self.witnesses["traffic_finished_ns"] = time.time_ns()
+
+    def _disturb(self, step: int) -> None:
+        """Let the faults of the network happen that come after a step."""
+        for fault in self.scenario.fault:
+            if isinstance(fault, LinkFlap) and fault.after_step == step:
+                self._flap(fault.link)
+            if isinstance(fault, SwitchRestart) and fault.after_step == step:
+                self._restart()
+
+    def _flap(self, link: tuple[str, str]) -> None:
+        """Take a link down and up again; wait until the switches have seen that."""
+        self._settled()
+        switches = {switch.name for switch in self.topology.switches}
+        one = next(end for end in self.topology.links if {end.a.node, end.b.node} == set(link))
+        ports = [port for port in (one.a, one.b) if port.node in switches]
+        for state in ("down", "up"):
+            subprocess.run(
+                ("ip", "link", "set", ports[0].name, state), check=True, timeout=_LIMIT_S
+            )
+            for port in ports:
+                self.switch.wait_for_link(port.name, state)
+        self.switch.teach(self.network.stations())
+
+    def _restart(self) -> None:
+        """Restart the switch program in good order: what it holds is exported before."""
+        assert isinstance(self.switch, PrivateSwitch)
+        self._settled()
+        self._count()
+        self.switch.flush(self.scenario.exporters, self.bridges)
+        self.switch.switch_off(self.bridges)
+        self.witnesses.setdefault("restarted_ns", []).append(time.time_ns())
+        self.switch.restart(self.network.bridges())
+        self.switch.teach(self.network.stations())
+        self.switch.switch_on(self.scenario.exporters, self.bridges)
+
+    def _count(self) -> None:
+        """Add what the switches have counted since they were started to the witnesses."""
+        self.switch.push_statistics()
+        told = self.witnesses.setdefault("switches", {})
+        for bridge in self.bridges:
+            counters = vars(self.switch.counters(bridge.name))
+            before = told.get(bridge.name, {"packets": 0, "octets_l2": 0})
+            summed = {name: counters[name] + before[name] for name in ("packets", "octets_l2")}
+            told[bridge.name] = counters | summed
 
     def converse(self, commands: str | None) -> None:
         """Hand the network over to Mininet's command line."""
@@ -170,10 +217,7 @@ class Session:
         """Make switch, exporters and capture give up all they hold."""
         self._stage("flush")
         self.witnesses["wire"], self.witnesses["datapath_packets"] = self._settled()
-        self.switch.push_statistics()
-        self.witnesses["switches"] = {
-            bridge.name: vars(self.switch.counters(bridge.name)) for bridge in self.bridges
-        }
+        self._count()
         moved_ms = self.switch.flush(self.scenario.exporters, self.bridges)
         self.witnesses["clock_moved_ms"] = moved_ms
         self._flush_probes()
@@ -200,7 +244,6 @@ class Session:
         return [
             {**fault.model_dump(mode="json"), "kind": fault.kind, "targets": self._struck(fault)}
             for fault in self.scenario.fault
-            if isinstance(fault, OfDatagrams | LateCollector | CollectorRestart)
         ]
 
     def _struck(self, fault: Disturbance) -> list[tuple[str, str]] | None:

@@ -134,6 +134,20 @@ def _struck(document: Document, parts: Parts) -> Iterator[Fault]:
     listed = sorted({part.kind for part in parts.exporters})
     for part in parts.disturbances:
         yield from _listed(document, listed, part)
+        step = getattr(part.value, "after_step", 0)
+        if step > len(parts.stages):
+            message = f"there is no step {step} that it could come after"
+            yield document.fault(
+                (*part.path, "after_step"), message, f"write 1 to {len(parts.stages)}"
+            )
+        link = getattr(part.value, "link", None)
+        if link and parts.topology is not None and not _joined(parts.topology, *link):
+            message = f"no link joins {' and '.join(link)}"
+            yield document.fault((*part.path, "link"), message, "name the two ends of one")
+
+
+def _joined(topology: Topology, one: str, other: str) -> bool:
+    return any({link.a.node, link.b.node} == {one, other} for link in topology.links)
 
 
 def _probed_port(

@@ -38,6 +38,23 @@ def test_account(first, units, expected):
     assert judged(first, units) == expected
 
 
+@pytest.mark.parametrize(
+    ("first", "booted_ms", "restarts", "lost"),
+    [
+        ([7, 8, 0, 1], [0, 0, 5000, 5000], 1, 0),
+        ([7, 8, 0, 1], [0, 0, 300, 300], 1, 0),
+        ([7, 8, 0, 2], [0, 0, 5000, 5000], 1, 1),
+        ([7, 9, 8, 10], [0, 0, 20, 0], 0, 0),
+        ([0, 2, 1, 3], [0, 0, 20, 0], 0, 0),
+        ([7, 10, 11], [0, 5000, 5000], 0, 2),
+    ],
+)
+def test_who_says_that_it_was_started_later_counts_anew(first, booted_ms, restarts, lost):
+    units = np.ones(len(first), np.int64)
+    found = account(np.array(first), units, booted_ms=np.array(booted_ms), within_ms=50)
+    assert (found.restarts, found.lost) == (restarts, lost)
+
+
 @given(st.lists(st.integers(1, 30), min_size=3, max_size=40), st.integers(0, 2**32 - 1), st.data())
 def test_what_is_taken_out_of_the_middle_is_missed(units, start, data):
     numbers = [(start + sum(units[:index])) % 2**32 for index in range(len(units))]
