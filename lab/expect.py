@@ -6,7 +6,8 @@ Scenario + topology + what each exporter observes → the expected flows of ``ex
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from functools import cache, partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.check.model import Expected, ExpectedFlow, Explicit, Point
 from exporters import Bridge, Probe
@@ -15,7 +16,7 @@ from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from collector.key import FlowKey
     from exporters import Exporter
@@ -78,38 +79,54 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
 
 def _flows(planned: Iterable[PlannedFlow], topology: Topology) -> Iterator[ExpectedFlow]:
     """Where each flow is seen; what several ways have in common is one flow there."""
+    ways = cache(partial(_way, topology))
     by_key: dict[FlowKey, list[PlannedFlow]] = {}
     for flow in planned:
         by_key.setdefault(flow.key, []).append(flow)
     for same in by_key.values():
         if len(same) == 1:
-            yield _flow(same[0], topology)
+            yield _flow(same[0], ways)
         else:
-            yield from _overlapping(same, topology)
+            yield from _overlapping([_flow(one, ways) for one in same])
 
 
-def _flow(flow: PlannedFlow, topology: Topology) -> ExpectedFlow:
-    path = topology.crossings(flow.source, flow.destination)
-    own = _OWN_PORT if flow.destination is None else 0
-    copies = tuple(len(crossing.out_ports) + own for crossing in path)
+class _Way(NamedTuple):
+    """Where packets from one host to another, or to all, come by; as `ExpectedFlow` has it."""
+
+    path: tuple[str, ...]
+    ports: tuple[str, ...]
+    copies: tuple[int, ...] | None
+
+
+def _way(topology: Topology, source: str, destination: str | None) -> _Way:
+    crossings = topology.crossings(source, destination)
+    own = _OWN_PORT if destination is None else 0
+    copies = tuple(len(crossing.out_ports) + own for crossing in crossings)
+    ports = (
+        Bridge(crossing.switch, 0).port(number)
+        for crossing in crossings
+        for number in (crossing.in_port, *crossing.out_ports)
+    )
+    path = tuple(crossing.switch for crossing in crossings)
+    return _Way(path, tuple(ports), None if set(copies) == {1} else copies)
+
+
+def _flow(flow: PlannedFlow, ways: Callable[[str, str | None], _Way]) -> ExpectedFlow:
+    way = ways(flow.source, flow.destination)
     return ExpectedFlow(
         key=flow.key,
-        path=tuple(crossing.switch for crossing in path),
-        ports=tuple(
-            Bridge(crossing.switch, 0).port(number)
-            for crossing in path
-            for number in (crossing.in_port, *crossing.out_ports)
-        ),
+        path=way.path,
+        ports=way.ports,
         packets=flow.packets,
         octets_l2=flow.whole_frames,
         octets_l3=flow.octets_l3,
         payload_octets=flow.payload_octets,
         later_fragments=flow.later_fragments,
-        copies=None if set(copies) == {1} else copies,
+        copies=way.copies,
     )
 
 
-def _overlapping(flows: Iterable[PlannedFlow], topology: Topology) -> Iterator[ExpectedFlow]:
+def _overlapping(flows: Iterable[ExpectedFlow]) -> Iterator[ExpectedFlow]:
     """One key that several hosts send, or that goes several ways: switch by switch, summed.
 
     Raises:
@@ -117,7 +134,7 @@ def _overlapping(flows: Iterable[PlannedFlow], topology: Topology) -> Iterator[E
     """
     at_switch: dict[str, list[ExpectedFlow]] = {}
     at_port: dict[str, list[ExpectedFlow]] = {}
-    for flow in (_flow(one, topology) for one in flows):
+    for flow in flows:
         for switch in flow.path:
             at_switch.setdefault(switch, []).append(flow)
         for port in flow.ports:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from lab.traffic.arp import Arp
 from lab.traffic.base import Conversation, Ends, Line, PlannedFlow, Report, Scheduled, Traffic
+from lab.traffic.dns import Dns
 from lab.traffic.flood import Flood
 from lab.traffic.groups import Broadcast, Multicast
+from lab.traffic.http import Http
 from lab.traffic.icmp_error import IcmpError
 from lab.traffic.mix import Mix
 from lab.traffic.odd import ExtensionHeaders, Fragments, Vlan
@@ -21,7 +23,7 @@ from lab.traffic.tcp import Tcp
 from lab.traffic.udp import Udp
 
 _KINDS: tuple[type[Traffic], ...] = (
-    *(Ping, Udp, Tcp),
+    *(Ping, Udp, Tcp, Http, Dns),
     *(Multicast, Broadcast, Arp, Voip, Video, Mix),
     *(Scan, Flood),
     *(Fragments, Vlan, ExtensionHeaders, IcmpError, Packets),

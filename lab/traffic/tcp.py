@@ -97,8 +97,7 @@ class Tcp(Conversation):
             server = _accept(listener, line)
         with server:
             server.settimeout(PATIENCE_S)
-            # Closing then waits for the last acknowledgement: once it returns, all has arrived.
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+            linger(server)
             received = _receive(server, self.send_octets)
             sent = _send(server, self.receive_octets)
             # Only now the source closes, and then the destination: nothing that acknowledges data
@@ -106,20 +105,27 @@ class Tcp(Conversation):
             return {"octets_sent": sent, "octets_received": received + _receive(server)}
 
     def _socket(self, ends: Ends) -> socket.socket:
-        """A socket whose far end may send no more than a window ahead.
+        return stream_socket(self.ip_version, ends.window, self.rate_bps)
 
-        A small window keeps the packets under way fewer than the switch's receive queue
-        holds, so a busy machine makes the connection slower and never lossy.
-        """
-        own = socket.socket(_FAMILY[self.ip_version], socket.SOCK_STREAM)
-        own.settimeout(PATIENCE_S)
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        window_octets = ends.window * _SEGMENT_OCTETS
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window_octets)
-        own.setsockopt(
-            socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(int(self.rate_bps) // 8, 2**32 - 2)
-        )
-        return own
+
+def stream_socket(ip_version: int, window_packets: int, rate_bps: float) -> socket.socket:
+    """A socket whose far end may send no more than a window ahead.
+
+    A small window keeps the packets under way fewer than the switch's receive queue
+    holds, so a busy machine makes the connection slower and never lossy.
+    """
+    own = socket.socket(_FAMILY[ip_version], socket.SOCK_STREAM)
+    own.settimeout(PATIENCE_S)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    window_octets = window_packets * _SEGMENT_OCTETS
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window_octets)
+    own.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(int(rate_bps) // 8, 2**32 - 2))
+    return own
+
+
+def linger(connection: socket.socket) -> None:
+    """Let closing wait for the last acknowledgement: once it returns, all has arrived."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
 
 
 def _accept(listener: socket.socket, line: Line) -> socket.socket:

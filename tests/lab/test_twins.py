@@ -39,6 +39,8 @@ KINDS_OF_TRAFFIC = {
     "flood": "syn-flood",
     "voip": "voip",
     "video": "video",
+    "http": "web",
+    "dns": "name-server",
     "mix": "elephants-and-mice",
     "fragments": "fragments",
     "vlan": "vlan",

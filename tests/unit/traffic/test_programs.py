@@ -41,6 +41,10 @@ def run(declared, port):
         ("tcp", {"port": 45003, "send_octets": "300KiB", "receive_octets": 7}),
         ("tcp", {"port": 45004}),
         ("tcp", {"port": 45005, "receive_octets": "1MiB", "rate_bps": "1G"}),
+        ("http", {"port": 45006, "connections": 3, "requests": 4, "page_octets": "20kB"}),
+        ("http", {"port": 45007, "page_octets": 0}),
+        ("dns", {"port": 45008, "questions": 5, "record": "AAAA", "records": 20}),
+        ("dns", {"port": 45009, "questions": 2, "records": 0}),
     ],
 )
 def test_programs_count_what_was_declared(kind, settings):
