@@ -33,11 +33,12 @@ def expected(scenario: Scenario) -> Expected:
     stages = plan(scenario.traffic, topology)
     steps = [step for stage in stages for step in stage]
     planned = flows(stages)
+    seen = tuple(_flows(planned, topology))
     return Expected(
         scenario=scenario.name,
         points=tuple(_points(scenario.exporters, topology)),
-        flows=tuple(_flows(planned, topology)),
-        explicit=tuple(_explicit(scenario, planned, topology)),
+        flows=seen,
+        explicit=tuple(_explicit(scenario, seen, topology)),
         tolerances=scenario.tolerances.by_measure(),
         faults=tuple(
             fault.kind
@@ -46,6 +47,7 @@ def expected(scenario: Scenario) -> Expected:
         ),
         programs=tuple(program for step in steps for program in step.programs),
         look_for=scenario.look_for,
+        background=tuple(flow.pattern(topology) for flow in scenario.background),
     )
 
 
@@ -169,22 +171,29 @@ def _sum(numbers: Iterable[int | None]) -> int | None:
 
 
 def _explicit(
-    scenario: Scenario, planned: Iterable[PlannedFlow], topology: Topology
-) -> Iterable[Explicit]:
+    scenario: Scenario, flows: Sequence[ExpectedFlow], topology: Topology
+) -> Iterator[Explicit]:
     """The author's expectations, measure by measure, since not every exporter has every one."""
+    everywhere = tuple(switch.name for switch in topology.switches)
     for number, written in enumerate(scenario.expect, 1):
-        path = topology.path(written.flow.source, written.flow.destination)
+        label = f"expectation {number}"
+        pattern = written.pattern.pattern(topology)
+        fitting = [flow for flow in flows if pattern.fits(flow.key)]
+        if written.absent is not None:
+            every = written.exporter or tuple(exporter.name for exporter in scenario.exporters)
+            yield Explicit(label, (), every, written.at or everywhere, {}, absent=pattern)
         for measure, region in written.measures.items():
             only = written.only(measure)
             reasons = {
                 exporter.name: _why_not_asked(exporter, only) for exporter in scenario.exporters
             }
             able = tuple(name for name, reason in reasons.items() if reason is None)
+            crossed = dict.fromkeys(switch for flow in fitting for switch in flow.path)
             yield Explicit(
-                label=f"expectation {number}",
-                keys=tuple(dict.fromkeys(flow.key for flow in planned if written.flow.fits(flow))),
+                label=label,
+                keys=tuple(dict.fromkeys(flow.key for flow in fitting)),
                 exporters=written.exporter or able,
-                points=written.at or tuple(hop.switch for hop in path),
+                points=written.at or tuple(crossed),
                 measures={measure: region},
                 not_asked={}
                 if written.exporter

@@ -136,21 +136,14 @@ def expectation_text(expectation: Expectation) -> str:
     """One expectation in a line."""
     from collector.key import flags_text
 
-    flow = expectation.flow
-    ports = [
-        f"{name} {port}"
-        for name, port in (("from port", flow.source_port), ("to port", flow.port))
-        if port is not None
-    ]
-    version = " over IPv6" if flow.ip_version == 6 else ""
-    who = f"{flow.protocol} {' '.join([f'{flow.source} → {flow.destination}', *ports])}{version}"
+    who = expectation.pattern.in_words
     where = "" if expectation.at is None else f" at {', '.join(expectation.at)}"
     by = "" if expectation.exporter is None else f" by {', '.join(expectation.exporter)}"
     what = ", ".join(
         f"{measure} {region if measure != _FLAGS else flags_text(int(region.low or 0))}"
         for measure, region in expectation.measures.items()
     )
-    return f"{who}{where}{by}: {what}"
+    return f"{who}{where}{by}: {what or 'not seen'}"
 
 
 # ------------------------------------------------------------------ the table of reports

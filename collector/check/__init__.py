@@ -25,6 +25,7 @@ from collector.check.model import (
     Verdict,
     together,
 )
+from collector.check.pattern import Pattern
 from collector.check.sampling import notes as sampling_notes
 from collector.check.tolerance import Region, Tolerance
 
@@ -41,6 +42,7 @@ __all__ = [
     "Explicit",
     "Lengths",
     "Outcome",
+    "Pattern",
     "Point",
     "Region",
     "Tolerance",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from collector.check.model import Check, Counted, Outcome, together
 from collector.check.sampling import sampled_checks
 from collector.check.tolerance import Region, Tolerance
-from collector.key import TCP, flags_text
+from collector.key import TCP, FlowKey, flags_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from collector.check.model import Evidence, Expected, ExpectedFlow, Explicit, Point
-    from collector.key import FlowKey
+    from collector.check.pattern import Pattern
 
 EXACT: Final = Tolerance()
 SLACK_NS: Final = 500_000_000
@@ -160,7 +160,7 @@ def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     }
     for measure, observed in (("packets", evidence.observed), ("egress packets", evidence.egress)):
         for (exporter, switch, key), seen in observed.items():
-            if (exporter, switch, key) in explained:
+            if (exporter, switch, key) in explained or expected.is_background(key):
                 continue
             point = points[exporter, switch]
             on_wire = evidence.on_wire(point, key)
@@ -178,6 +178,9 @@ def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
         for point in expected.points:
             if point.observation_point not in one.points:
                 continue
+            if one.absent is not None:
+                yield from _must_be_absent(one, one.absent, point, evidence)
+                continue
             absent = evidence.witnesses.absent.get(point.exporter)
             if absent:
                 for measure in one.measures:
@@ -188,6 +191,35 @@ def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
                 why = f"{one.label} is not asked of it: {one.not_asked[point.exporter]}"
                 for measure in one.measures:
                     yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, why)
+
+
+def _must_be_absent(
+    one: Explicit, pattern: Pattern, point: Point, evidence: Evidence
+) -> Iterator[Check]:
+    """No flow of a pattern was observed at a point, neither coming in nor going out."""
+    if point.exporter not in one.exporters:
+        return
+    found = {
+        key: seen
+        for table in (evidence.egress, evidence.observed)
+        for (exporter, switch, key), seen in table.items()
+        if (exporter, switch) == (point.exporter, point.observation_point) and pattern.fits(key)
+    }
+    for key, seen in found.items():
+        why = f"{one.label} wants no {pattern.text} here"
+        yield _check(point, key, "not", 0, seen.packets, Outcome.FAIL, why)
+    if not found:
+        yield _check(point, _nobody(pattern), "not", 0, 0, Outcome.PASS)
+
+
+def _nobody(pattern: Pattern) -> FlowKey:
+    """A key that stands for a pattern which no flow has."""
+    ends = (pattern.sources, pattern.destinations)
+    source, destination = ("any" if one is None else one[0] for one in ends)
+    ports = (pattern.source_ports, pattern.ports)
+    source_port, port = (0 if one is None else one[0] for one in ports)
+    protocol = 0 if pattern.protocols is None else pattern.protocols[0]
+    return FlowKey(pattern.ip_version or 4, source, destination, protocol, source_port, port)
 
 
 def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
 
+from collector.check.pattern import Pattern
 from collector.check.tolerance import Region, Tolerance
 from collector.key import ICMP, ICMPV6, TCP, UDP, FlowKey
 
@@ -164,6 +165,7 @@ class Explicit:
         points: at which switches.
         measures: the region of each measure.
         not_asked: why it is not asked of some other exporters, by their names.
+        absent: no flow of this pattern may be seen there; then there are no keys and measures.
     """
 
     label: str
@@ -172,6 +174,7 @@ class Explicit:
     points: tuple[str, ...]
     measures: Mapping[str, Region]
     not_asked: Mapping[str, str] = field(default_factory=dict)
+    absent: Pattern | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ class Expected:
         explicit: what the scenario's author expects besides.
         tolerances: how far ``packets`` and ``octets`` may be off.
         programs: the traffic programs that have to report, ``step 1 send``.
+        background: flows that nobody has to explain, whether they are there or not.
         look_for: what a reader of the report should look for, line by line.
         faults: of datagrams, that have to strike at least one.
     """
@@ -197,6 +201,11 @@ class Expected:
     programs: tuple[str, ...] = ()
     look_for: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    background: tuple[Pattern, ...] = ()
+
+    def is_background(self, key: FlowKey) -> bool:
+        """Whether nobody has to explain a flow."""
+        return any(pattern.fits(key) for pattern in self.background)
 
     def to_json(self) -> dict[str, Any]:
         """As ``expected.json`` has it: keys under their IANA names."""
@@ -263,6 +272,13 @@ class Counted:
     payload_octets: int | None = None
     datagram: int | None = None
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float | None:
+        """From the first to the last packet."""
+        if self.first_ns is None or self.last_ns is None:
+            return None
+        return (self.last_ns - self.first_ns) / 1e9
 
 
 def together(*counted: Counted | None) -> Counted:

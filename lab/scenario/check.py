@@ -15,7 +15,7 @@ from collector.key import TCP
 from exporters import Probe
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
-from lab.scenario.model import MEASURES, Expectation, nothing_expected
+from lab.scenario.model import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT, Conversation
 from lab.traffic.plan import plan
 from topologies import MTU_OCTETS
@@ -54,9 +54,10 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     exporters = {part.kind: part.value for part in parts.exporters if part.value}
     listed = {part.kind for part in parts.exporters}
     for expectation in parts.expectations:
-        flow = expectation.raw.get("flow")
-        if isinstance(flow, dict):
-            yield from _hosts(document, parts.topology, (*expectation.path, "flow"), flow)
+        for key in ("flow", "not"):
+            flow = expectation.raw.get(key)
+            if isinstance(flow, dict):
+                yield from _ends(document, parts.topology, (*expectation.path, key), flow)
         if expectation.value is None:
             yield from _says_nothing(document, expectation)
         yield from _switches(document, parts.topology, expectation)
@@ -81,7 +82,7 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
     for part in parts.expectations:
         if part.value is None or any(path.startswith(path_text(part.path)) for path in faulty):
             continue
-        if not _fitting(part.value, planned):
+        if part.value.absent is None and not _fitting(part.value, parts.topology, planned):
             message = "no traffic step makes such a flow"
             hint = f"there are {_flows_in_words(planned)}"
             yield document.fault((*part.path, "flow"), message, hint)
@@ -94,8 +95,10 @@ def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
     for part in parts.expectations:
         if part.value is None:
             continue
-        hops = parts.topology.path(part.value.flow.source, part.value.flow.destination)
-        path = [hop.switch for hop in hops]
+        ends = part.value.pattern.source, part.value.pattern.destination
+        if part.value.absent is not None or any(map(is_address, ends)):
+            continue
+        path = [hop.switch for hop in parts.topology.path(*ends)]
         for place, switch in _names(part, "at"):
             if switch not in path:
                 message = f"the flow does not cross {switch}"
@@ -105,13 +108,18 @@ def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
     """Why an exporter cannot report a flow, or a measure of it; None if it can."""
     observes = exporter.observes()
-    flow = expectation.flow
-    kinds = {f"ipv{flow.ip_version}", "ip", flow.protocol, f"{flow.protocol}/{flow.port}"}
-    reason = why_unseen(observes.not_seen, kinds)
-    if reason:
-        return reason
+    flow = expectation.pattern
+    if ANY not in (flow.protocol, flow.source, flow.destination) and flow.version:
+        port = flow.port[0] if flow.port else None
+        kinds = {f"ipv{flow.version}", "ip", str(flow.protocol), f"{flow.protocol}/{port}"}
+        reason = why_unseen(observes.not_seen, kinds)
+        if reason:
+            return reason
+    reported = {*observes.measures, "records"} | (
+        {"duration_s"} if "times" in observes.measures else set()
+    )
     keys = [key for key, measure in MEASURES.items() if measure in expectation.measures]
-    missing = [key for key in keys if MEASURES[key] not in (*observes.measures, "records")]
+    missing = [key for key in keys if MEASURES[key] not in reported]
     return f"it does not report {any_of(missing)}" if missing else None
 
 
@@ -373,7 +381,7 @@ def _protocol(
     document: Document, part: Part[Expectation], expectation: Expectation
 ) -> Iterator[Fault]:
     """Ports and flags belong to protocols that have them."""
-    protocol = expectation.flow.protocol
+    protocol = expectation.pattern.protocol
     if protocol == "icmp":
         flow = part.raw.get("flow")
         for key in ("port", "source_port"):
@@ -388,10 +396,27 @@ def _protocol(
         yield document.fault(path, message, "remove tcp_flags", at_key=True)
 
 
-def _fitting(expectation: Expectation, planned: Mapping[Path, Planned]) -> list[PlannedFlow]:
+def _fitting(
+    expectation: Expectation, topology: Topology | None, planned: Mapping[Path, Planned]
+) -> list[PlannedFlow]:
     """The flows that an expectation is about."""
+    if topology is None:
+        return []
+    pattern = expectation.pattern.pattern(topology)
     flows = (flow for step in planned.values() for flow in step.flows)
-    return [flow for flow in flows if expectation.flow.fits(flow)]
+    return [flow for flow in flows if pattern.fits(flow.key)]
+
+
+def _ends(
+    document: Document, topology: Topology | None, path: Path, raw: Mapping[str, object]
+) -> Iterator[Fault]:
+    """``from`` and ``to`` of a pattern are hosts, unless they are addresses or any."""
+    hosts = {
+        key: word
+        for key, word in raw.items()
+        if key not in ("from", "to") or not (isinstance(word, str) and is_address(word))
+    }
+    yield from _hosts(document, topology, path, hosts)
 
 
 def _flows_in_words(planned: Mapping[Path, Planned]) -> str:

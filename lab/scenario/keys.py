@@ -13,6 +13,7 @@ from lab.scenario.model import (
     FlowPattern,
     OctetBounds,
     Scenario,
+    SecondsBounds,
     Tolerances,
 )
 from lab.traffic import KINDS
@@ -35,6 +36,9 @@ _FIXED: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("expect", "octets_l2"): OctetBounds,
     ("expect", "octets_l3"): OctetBounds,
     ("expect", "records"): Bounds,
+    ("expect", "not"): FlowPattern,
+    ("expect", "duration_s"): SecondsBounds,
+    ("background",): FlowPattern,
     ("tolerances",): Tolerances,
 }
 

@@ -1,8 +1,9 @@
 """The reference of all keys, from the models themselves: tables, each key with an example.
 
 A new exporter, traffic kind or topology is in it by itself. Examples are a field's own
-(``Field(examples=[…])``) or else its default, or what its type suggests; a model whose keys do
-not work alone says so with ``json_schema_extra={"examples": [{…}]}``.
+(``Field(examples=[…])``) or else its default, or what its type suggests. A model whose keys do not
+work alone has one itself (``json_schema_extra={"examples": [{…}]}``); a key that needs others
+beside it than those says so (``json_schema_extra={BESIDE: {…}}``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.scenario.model import PARALLEL
-from lab.scenario.schema import ALONE, KINDS, models, resolve
+from lab.scenario.schema import ALONE, BESIDE, KINDS, models, resolve
 from topologies import SHAPES
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def examples() -> Iterator[tuple[str, str, dict[str, Any]]]:
     known = {section.path: section for section in sections()}
     for section in known.values():
         for key in section.keys:
-            below = {**section.base, key: example(section, key, defs)}
+            beside = section.keys[key].get(BESIDE, section.base)
+            below = {**beside, key: example(section, key, defs)}
             yield section.heading, key, _put(section.path, below, known)
 
 

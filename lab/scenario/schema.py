@@ -26,6 +26,9 @@ KINDS: Final = "x-kinds"
 ALONE: Final = "x-alone"
 """What `models` has in place of a list whose only item may be written without the list."""
 
+BESIDE: Final = "x-beside"
+"""What a field's example needs beside it in the same mapping."""
+
 
 def models() -> dict[str, Any]:
     """The schema of all models, with `KINDS` and `ALONE` where files are written shorter."""
@@ -78,7 +81,11 @@ def _written(node: Any, defs: Mapping[str, Any]) -> Any:
         return [_written(item, defs) for item in node]
     if not isinstance(node, dict):
         return node
-    rest = {key: _written(value, defs) for key, value in node.items() if key not in (KINDS, ALONE)}
+    rest = {
+        key: _written(value, defs)
+        for key, value in node.items()
+        if key not in (KINDS, ALONE, BESIDE)
+    }
     if isinstance(node.get("title"), str):
         del rest["title"]  # the class's name; a key called title has a mapping here
     if KINDS in node:

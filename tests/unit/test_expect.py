@@ -81,3 +81,29 @@ def test_a_measure_that_some_lack_does_not_keep_them_from_the_others():
 
 def test_every_program_has_to_report():
     assert expected(scenario()).programs == ("step 1 receive", "step 1 send")
+
+
+def test_patterns_reach_all_flows_that_fit_and_hosts_become_addresses():
+    flow = {"from": "10.0.0.0/24", "to": "h4", "port": "5000-5010"}
+    (one,) = expected(scenario(expect=[{"flow": flow, "packets": 10}])).explicit
+    assert [key.destination_port for key in one.keys] == [5001]
+    assert one.points == ("s2", "s1", "s3")
+    (none,) = expected(scenario(expect=[{"not": {"from": "h2"}, "at": "s1"}])).explicit
+    assert none.absent is not None
+    assert none.absent.sources == ("10.0.0.2", "2001:db8::2", "02:00:00:00:00:02")
+    assert (none.keys, none.points, none.exporters) == ((), ("s1",), ("netflow", "sflow", "ipfix"))
+
+
+def test_about_is_a_region_and_background_a_pattern():
+    around = {"about": 100, "within": "5%"}
+    whole = expected(
+        scenario(
+            expect=[explicit(packets=around, duration_s={"at_most": "500ms"})],
+            background=[{"protocol": "icmp", "ip_version": 6}],
+        )
+    )
+    packets, duration = whole.explicit
+    assert packets.measures == {"packets": Region(95, 105)}
+    assert duration.measures == {"duration_s": Region(None, 0.5)}
+    assert duration.exporters == ("netflow", "ipfix")
+    assert whole.background[0].protocols == (1, 58)
