@@ -6,23 +6,27 @@ Scenario + topology + what each exporter observes → the expected flows of ``ex
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.check.model import Expected, ExpectedFlow, Explicit, Point
 from exporters import Bridge, Probe
+from lab.controllers.settings import Poller, ShortestPath
 from lab.disturbances import CollectorRestart, LateCollector, OfDatagrams
 from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from collector.key import FlowKey
     from exporters import Exporter
+    from lab.controllers.settings import Controller, Way
     from lab.scenario.model import Expectation, Scenario
     from lab.traffic import PlannedFlow
-    from topologies import Topology
+    from lab.traffic.plan import Planned
+    from topologies import Crossing, Topology
+
 _OWN_PORT: Final = 1
 """What is flooded leaves by the bridge's own port (LOCAL) as well, to the machine that it is on."""
 
@@ -30,16 +34,17 @@ _OWN_PORT: Final = 1
 def expected(scenario: Scenario) -> Expected:
     """All that a run of a scenario is judged by."""
     topology = scenario.build_topology()
-    stages = plan(scenario.traffic, topology)
+    stages = planned_stages(scenario)
     steps = [step for stage in stages for step in stage]
     planned = flows(stages)
-    seen = tuple(_flows(planned, topology))
+    seen = tuple(_flows(planned, topology, scenario.controller))
     return Expected(
         scenario=scenario.name,
         points=tuple(_points(scenario.exporters, topology)),
         flows=seen,
         explicit=tuple(_explicit(scenario, seen, topology)),
         tolerances=scenario.tolerances.by_measure(),
+        polls=isinstance(scenario.controller, Poller),
         faults=tuple(
             fault.kind
             for fault in scenario.fault
@@ -48,6 +53,18 @@ def expected(scenario: Scenario) -> Expected:
         programs=tuple(program for step in steps for program in step.programs),
         look_for=scenario.look_for,
         background=tuple(flow.pattern(topology) for flow in scenario.background),
+    )
+
+
+def planned_stages(scenario: Scenario) -> tuple[tuple[Planned, ...], ...]:
+    """What is sent; where all of a step is dropped, nobody waits for it."""
+    stages = plan(scenario.traffic, scenario.build_topology())
+    controller = scenario.controller
+    if controller is None:
+        return stages
+    return tuple(
+        tuple(step.unheard() if all(map(controller.drops, step.flows)) else step for step in stage)
+        for stage in stages
     )
 
 
@@ -79,30 +96,37 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
             )
 
 
-def _flows(planned: Iterable[PlannedFlow], topology: Topology) -> Iterator[ExpectedFlow]:
+def _flows(
+    planned: Sequence[PlannedFlow], topology: Topology, controller: Controller | None
+) -> Iterator[ExpectedFlow]:
     """Where each flow is seen; what several ways have in common is one flow there."""
-    ways = cache(partial(_way, topology))
-    by_key: dict[FlowKey, list[PlannedFlow]] = {}
-    for flow in planned:
+    by_key: dict[FlowKey, list[ExpectedFlow]] = {}
+    place = cache(_place)
+    for way in (controller or ShortestPath()).ways(planned, topology):
+        flow = _flow(
+            way,
+            place(way.crossings, everybody=way.flow.destination is None),
+            reactive=controller is not None and controller.reactive,
+        )
         by_key.setdefault(flow.key, []).append(flow)
     for same in by_key.values():
-        if len(same) == 1:
-            yield _flow(same[0], ways)
+        switches = [switch for flow in same for switch in flow.path]
+        if len(set(switches)) == len(switches):
+            yield from same
         else:
-            yield from _overlapping([_flow(one, ways) for one in same])
+            yield from _overlapping(same)
 
 
-class _Way(NamedTuple):
-    """Where packets from one host to another, or to all, come by; as `ExpectedFlow` has it."""
+class _Place(NamedTuple):
+    """Where packets come by; as `ExpectedFlow` has it."""
 
     path: tuple[str, ...]
     ports: tuple[str, ...]
     copies: tuple[int, ...] | None
 
 
-def _way(topology: Topology, source: str, destination: str | None) -> _Way:
-    crossings = topology.crossings(source, destination)
-    own = _OWN_PORT if destination is None else 0
+def _place(crossings: tuple[Crossing, ...], *, everybody: bool) -> _Place:
+    own = _OWN_PORT if everybody else 0
     copies = tuple(len(crossing.out_ports) + own for crossing in crossings)
     ports = (
         Bridge(crossing.switch, 0).port(number)
@@ -110,21 +134,23 @@ def _way(topology: Topology, source: str, destination: str | None) -> _Way:
         for number in (crossing.in_port, *crossing.out_ports)
     )
     path = tuple(crossing.switch for crossing in crossings)
-    return _Way(path, tuple(ports), None if set(copies) == {1} else copies)
+    return _Place(path, tuple(ports), None if set(copies) == {1} else copies)
 
 
-def _flow(flow: PlannedFlow, ways: Callable[[str, str | None], _Way]) -> ExpectedFlow:
-    way = ways(flow.source, flow.destination)
+def _flow(way: Way, place: _Place, *, reactive: bool) -> ExpectedFlow:
+    flow = way.flow
     return ExpectedFlow(
         key=flow.key,
-        path=way.path,
-        ports=way.ports,
+        path=place.path,
+        ports=place.ports,
         packets=flow.packets,
         octets_l2=flow.whole_frames,
         octets_l3=flow.octets_l3,
         payload_octets=flow.payload_octets,
         later_fragments=flow.later_fragments,
-        copies=way.copies,
+        copies=place.copies,
+        reactive=reactive,
+        perhaps=way.perhaps,
     )
 
 
@@ -157,6 +183,8 @@ def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
     return ExpectedFlow(
         flows[0].key,
         (),
+        reactive=flows[0].reactive,
+        perhaps=all(flow.perhaps for flow in flows),
         packets=_sum(flow.packets for flow in flows),
         octets_l2=_sum(flow.octets_l2 for flow in flows),
         octets_l3=_sum(flow.octets_l3 for flow in flows),
@@ -188,7 +216,9 @@ def _explicit(
                 exporter.name: _why_not_asked(exporter, only) for exporter in scenario.exporters
             }
             able = tuple(name for name, reason in reasons.items() if reason is None)
-            crossed = dict.fromkeys(switch for flow in fitting for switch in flow.path)
+            crossed = dict.fromkeys(
+                switch for flow in fitting if not flow.perhaps for switch in flow.path
+            )
             yield Explicit(
                 label=label,
                 keys=tuple(dict.fromkeys(flow.key for flow in fitting)),

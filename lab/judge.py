@@ -40,6 +40,8 @@ EXPORTS: Final = "exports.pcap"
 SENT: Final = "exports-sent.pcap"
 """Beside it where faults befell the datagrams: what exporters sent, and are judged by."""
 FAULTS: Final = "faults.json"
+COUNTERS: Final = "counters.json"
+"""What a controller polled of the switches, answer by answer."""
 EGRESS: Final = 1
 """flowDirection (61) of a packet where it goes out."""
 
@@ -96,6 +98,8 @@ def read_run(folder: Path) -> Run:
         observed=observed,
         egress=egress,
         at_ports=at_ports,
+        from_controller=_from_controller(folder),
+        polled=tuple(_polled(folder)) if (folder / COUNTERS).exists() else None,
         collected=collected,
         faults_missed=faults_missed,
         strays=strays,
@@ -309,6 +313,30 @@ def _wire(folder: Path, points: Iterable[Point]) -> tuple[_OnWire, _OnWire, tupl
             if port in ports:
                 crossed[port, key] = together(crossed.get((port, key)), counted)
     return entered, crossed, tuple(problems)
+
+
+def _from_controller(folder: Path) -> _OnWire:
+    """What a controller handed back to each switch: packet-outs, as its witness recorded them."""
+    handed: _OnWire = {}
+    for file in sorted((folder / "wire").glob("*-controller.pcap")):
+        switch = file.stem.rpartition("-")[0]
+        for row in wire_flows(pcap.read(file), switch).iter_rows(named=True):
+            handed[switch, flow_key(row)] = _counted(row)
+    return handed
+
+
+def _polled(folder: Path) -> Iterator[str]:
+    """Where the last counters of ports that a controller polled are not those of the wire."""
+    last: dict[str, dict[str, Any]] = {}
+    for answer in _read_json(folder / COUNTERS):
+        for number, counted in answer.get("ports", {}).items():
+            last[f"{answer['switch']}-eth{number}"] = counted
+    for port, counted in last.items():
+        file = folder / "wire" / f"{port}-in.pcap"
+        rows = wire_flows(pcap.read(file), port).iter_rows(named=True) if file.exists() else ()
+        packets = sum(row["packets"] for row in rows)
+        if packets != counted["rx_packets"]:
+            yield f"{port}: {packets} packets came in, OpenFlow counted {counted['rx_packets']}"
 
 
 def _counted(row: Mapping[str, Any]) -> Counted:

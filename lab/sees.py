@@ -27,7 +27,10 @@ NetFlow v5, of IPFIX with flowDirection 0 and of sFlow; IP packets' octets (`oct
 fewer for each packet without a VLAN tag, of IPFIX, of sFlow and of the probes. The scenario
 `five-exporters-agree` runs them together.
 """
-_FOOTER: Final = """How the formats are filled in is in `collector/decode/habits.py`.
+_FOOTER: Final = """\
+With a controller packets may be told twice, or elsewhere: [controllers.md](controllers.md).
+
+How the formats are filled in is in `collector/decode/habits.py`.
 """
 _MEASURES: Final = ("packets", "octets_l2", "octets_l3", "tcpControlBits", "times")
 

@@ -214,6 +214,16 @@ class Topology:
         """
         return {switch: ports[0] for switch, ports in self.equal_ways_to(host).items()}
 
+    @cached_property
+    def _ways(self) -> dict[str, Mapping[str, tuple[Port, ...]]]:
+        """What `equal_ways_to` has found so far."""
+        return {}
+
+    @cached_property
+    def _crossings(self) -> dict[tuple[str, str | None], tuple[Crossing, ...]]:
+        """What `crossings` has found so far: a hundred thousand flows have few pairs of hosts."""
+        return {}
+
     def equal_ways_to(self, host: str) -> Mapping[str, tuple[Port, ...]]:
         """For each switch from which ``host`` can be reached: all ports on a shortest way there.
 
@@ -222,6 +232,11 @@ class Topology:
         Raises:
             KeyError: there is no such host.
         """
+        if host not in self._ways:
+            self._ways[host] = self._equal_ways_to(host)
+        return self._ways[host]
+
+    def _equal_ways_to(self, host: str) -> Mapping[str, tuple[Port, ...]]:
         nearest = self.peer(self.attachment(host))
         ways: dict[str, list[Port]] = {nearest.node: [nearest]}
         steps = {nearest.node: 1}
@@ -295,6 +310,11 @@ class Topology:
             KeyError: one of the hosts does not exist.
             ValueError: they are the same, or nothing joins them.
         """
+        if (source, destination) not in self._crossings:
+            self._crossings[source, destination] = self._all_crossings(source, destination)
+        return self._crossings[source, destination]
+
+    def _all_crossings(self, source: str, destination: str | None) -> tuple[Crossing, ...]:
         if destination is None:
             return self.flood(source)
         path = self.path(source, destination)
@@ -325,6 +345,19 @@ class Topology:
             far = (self.peer(port) for port in leaving)
             arriving += [port for port in far if port.node in self._switches]
         return tuple(crossings)
+
+    def tree_path(self, source: str, destination: str) -> tuple[Crossing, ...]:
+        """The way between two hosts along the spanning tree alone.
+
+        It is where switches that learn find each other, since they learn from what was flooded.
+
+        Raises:
+            KeyError, ValueError: as for `path`.
+        """
+        ports = {(port.node, port.number): port for port in self._peers}
+        ways = {one.switch: ports[one.switch, one.in_port] for one in self.flood(destination)}
+        hops = self.follow(source, destination, ways)
+        return tuple(Crossing(h.switch, h.in_port, (h.out_port,), h.tag) for h in hops)
 
     def reached(self, source: str) -> tuple[str, ...]:
         """The hosts that a frame from a host to all comes to: all others in its VLAN.

@@ -56,6 +56,9 @@ def _exact(
     reported_as = point.key_of(flow)
     seen = _observed(point, reported_as, evidence)
     wire = evidence.on_wire(point, flow.key) or Counted(0, 0, 0)
+    if flow.perhaps and seen is None and not wire.packets:
+        return
+    again = evidence.from_controller.get((point.observation_point, flow.key))
     if seen is None:
         number = wire.packets if flow.packets is None else flow.packets
         why = f"no such flow; {_nearest(point, flow.key, evidence)}"
@@ -65,8 +68,11 @@ def _exact(
         if measure == "times":
             yield _times(point, flow.key, seen, wire, evidence.witnesses.clock_moved_ms or 0)
         elif _has(flow.key, measure):
-            yield _counted(point, flow, measure, expected, seen, wire)
-    if point.tells_egress:
+            yield _counted(point, flow, measure, expected, seen, wire, again=again)
+    if point.tells_egress and flow.reactive:
+        why = "by how many ports each packet left was the controller's affair"
+        yield _check(point, flow.key, "egress packets", None, None, Outcome.SKIPPED, why)
+    elif point.tells_egress:
         out = evidence.egress.get((point.exporter, point.observation_point, reported_as), NOTHING)
         times = flow.copies_at(point.observation_point)
         for measure, egress in _EGRESS.items():
@@ -89,6 +95,7 @@ def _counted(
     seen: Counted,
     wire: Counted,
     times: int = 1,
+    again: Counted | None = None,
 ) -> Check:
     """A count against what was declared or, where only the wire can tell, against the wire.
 
@@ -100,6 +107,7 @@ def _counted(
         seen: what was observed.
         wire: what crossed the wire.
         times: how often each packet is counted.
+        again: what a controller handed back to the switch, and so is counted once more.
     """
     field = _COUNTED_AS.get(measure, measure)
     declared = getattr(flow, field, None)
@@ -108,6 +116,8 @@ def _counted(
         why = f"the wire does not tell how many {measure} are right"
         observed = getattr(seen, field)
         return _check(point, flow.key, measure, None, observed, Outcome.INVALID, why)
+    if again is not None and measure in _TOLERANCE_OF:
+        wanted += getattr(again, field) or 0
     tolerance = expected.tolerances.get(_TOLERANCE_OF.get(measure, ""), EXACT)
     return _measured(point, flow.key, measure, tolerance.around(wanted * times), seen)
 

@@ -135,6 +135,8 @@ class ExpectedFlow:
         octets_l3: likewise.
         payload_octets: what a TCP connection carries this way; None for the rest.
         ports: the switch ports that it crosses, in or out.
+        reactive: whether a controller may send some of its packets on: those count twice.
+        perhaps: whether it may be that none of its packets comes there.
         copies: by how many ports each packet leaves, switch by switch as in `path`; None: by one.
         later_fragments: whether its packets are fragments but not the first, so without ports.
     """
@@ -148,6 +150,8 @@ class ExpectedFlow:
     ports: tuple[str, ...] = ()
     copies: tuple[int, ...] | None = None
     later_fragments: bool = False
+    reactive: bool = False
+    perhaps: bool = False
 
     def copies_at(self, switch: str) -> int:
         """By how many ports each of its packets leaves a switch."""
@@ -190,6 +194,7 @@ class Expected:
         programs: the traffic programs that have to report, ``step 1 send``.
         background: flows that nobody has to explain, whether they are there or not.
         look_for: what a reader of the report should look for, line by line.
+        polls: whether a controller has to poll counters.
         faults: of datagrams, that have to strike at least one.
     """
 
@@ -202,6 +207,7 @@ class Expected:
     look_for: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     background: tuple[Pattern, ...] = ()
+    polls: bool = False
 
     def is_background(self, key: FlowKey) -> bool:
         """Whether nobody has to explain a flow."""
@@ -351,6 +357,9 @@ class Evidence:
         observed: what was exported, by exporter, switch and flow; of a packet that is reported
             both coming in and going out, the former.
         egress: the latter.
+        from_controller: what a controller handed back to each switch, by switch and flow.
+        polled: where the counters that a controller polled differ from the wire, in words;
+            None if none were polled.
         faults_missed: faults that were to happen and did not, in words.
         collected: what the collector made of what arrived, where faults befell the datagrams.
         at_ports: what crossed the ports of the points that have one, in either direction.
@@ -374,6 +383,8 @@ class Evidence:
     at_ports: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
     collected: tuple[Collected, ...] = ()
     faults_missed: tuple[str, ...] = ()
+    from_controller: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
+    polled: tuple[str, ...] | None = None
 
     def on_wire(self, point: Point, key: FlowKey) -> Counted | None:
         """What the wire showed a point of a flow."""

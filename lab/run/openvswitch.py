@@ -139,14 +139,19 @@ class OpenVSwitch(ABC):
         if given:
             _run("ovs-vsctl", *(word for command in given for word in ("--", *command)))
 
-    def build(self, plans: Iterable[BridgePlan]) -> None:
+    def build(self, plans: Iterable[BridgePlan], controller: str | None = None) -> None:
         """Make bridges, all of them in one transaction.
+
+        Without a controller they forward by what they have learned or been taught; with one they
+        do nothing that it does not tell them.
 
         Nothing is flooded out of a port that shall not: both NORMAL and FLOOD keep to the port's
         configuration (``ofproto/ofproto-dpif-xlate.c``, ``floodable``).
         """
         bridges = tuple(plans)
-        self.configure(command for bridge in bridges for command in self._building(bridge))
+        self.configure(
+            command for bridge in bridges for command in self._building(bridge, controller)
+        )
         self._block(bridges)
 
     def _block(self, bridges: Iterable[BridgePlan]) -> None:
@@ -156,14 +161,16 @@ class OpenVSwitch(ABC):
             if blocked:
                 openflow.tell(self._daemon.parent / f"{bridge.name}.mgmt", blocked)
 
-    def _building(self, bridge: BridgePlan) -> Iterator[Command]:
-        """Forwarding by what it has learned or been taught, as long as no controller says more."""
+    def _building(self, bridge: BridgePlan, controller: str | None) -> Iterator[Command]:
+        fail_mode = "standalone" if controller is None else "secure"
         yield ("add-br", bridge.name)
         yield (
             *("set", "Bridge", bridge.name, f"datapath_type={self.datapath_type}"),
-            *("fail_mode=standalone", f"other_config:datapath-id={bridge.number:016x}"),
+            *(f"fail_mode={fail_mode}", f"other_config:datapath-id={bridge.number:016x}"),
             *("other_config:disable-in-band=true", f"external_ids:{TAG}"),
         )
+        if controller is not None:
+            yield ("set-controller", bridge.name, controller)
         for port in bridge.ports:
             yield ("add-port", bridge.name, port.name)
             yield ("set", "Interface", port.name, f"ofport_request={port.number}")

@@ -174,7 +174,7 @@ class _Conversation:
 
     def listen(self) -> None:
         """Have the receiver listen for the first round."""
-        if "receive" not in self._traffic.roles:
+        if "receive" not in self._planned.roles:
             return
         self._start("receive", self._receive_all)
         early = _first_word(self._programs["receive"])
@@ -194,7 +194,7 @@ class _Conversation:
         for line in self._lines:
             line.hang_up()
         reports = [sent]
-        if "receive" in self._traffic.roles:
+        if "receive" in self._planned.roles:
             reports.append(self._report("receive", _LIMIT_S))
         for program in self._programs.values():
             program.end()
@@ -216,7 +216,7 @@ class _Conversation:
         time.sleep(self._traffic.at_s)
         counts: Counter[str] = Counter()
         for ends, line in zip(self._planned.rounds, self._lines, strict=True):
-            if "receive" in self._traffic.roles:
+            if "receive" in self._planned.roles:
                 _wait_for(line)
             counts.update(self._traffic.send(ends, line))
             line.hang_up()

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporters import Bridge, Probe
 from lab.disturbances import Disturbance, LinkFlap, OfDatagrams, SwitchRestart
+from lab.expect import planned_stages
 from lab.jsonfile import write_json
-from lab.run import probes, wire
+from lab.run import controller, probes, wire
 from lab.run.network import Network
 from lab.run.openvswitch import OpenVSwitch, PrivateSwitch, SystemSwitch
 from lab.run.programs import Program, run_stage
 from lab.run.receiver import Receiver, ReceiverFailed
 from lab.scenario.model import Scenario
-from lab.traffic.plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +116,7 @@ class Session:
         self._folder = folder
         self._owner = owner
         self._emit = emit
+        self.controller: controller.Running | None = None
         self.copies: tuple[int, ...] = ()
         self.witnesses: dict[str, Any] = {"started_ns": time.time_ns()}
 
@@ -136,12 +137,22 @@ class Session:
             self._faults(),
             self.copies,
         )
+        if self.scenario.controller is not None:
+            self.controller = controller.Running(
+                self.scenario.controller, self.topology, self.scenario.exporters, self._folder
+            )
         self.switch.start([bridge.name for bridge in self.bridges])
         self.network = Network(self.topology, self._folder / "logs", private=self.switch.private)
-        self.switch.build(self.network.bridges())
+        if self.controller is None:
+            self.switch.build(self.network.bridges())
+            steps = (step for stage in self.scenario.traffic for step in stage)
+            vlans = (vlan for step in steps for vlan in step.vlans)
+            self.switch.teach(self.network.stations(), vlans)
+        else:
+            self.controller.listen()
+            self.switch.build(self.network.bridges(), controller.TARGET)
+            self.controller.ready()
         self.network.start(ipv6=self.scenario.uses_ipv6)
-        steps = (step for stage in self.scenario.traffic for step in stage)
-        self.switch.teach(self.network.stations(), (vlan for step in steps for vlan in step.vlans))
         self._capture = self._start_capture()
         self.witnesses["receiver"] = self._receiver.ready()
         self._udp_before = _udp_counters()
@@ -154,7 +165,7 @@ class Session:
         self._stage("traffic")
         self.witnesses["traffic_started_ns"] = time.time_ns()
         programs: list[dict[str, Any]] = []
-        for number, stage in enumerate(plan(self.scenario.traffic, self.topology), 1):
+        for number, stage in enumerate(planned_stages(self.scenario), 1):
             for step in stage:
                 self._emit({"event": "step", "label": step.label, "text": step.traffic.in_words()})
             programs += run_stage(stage, self.network.pid)
@@ -217,6 +228,9 @@ class Session:
         """Make switch, exporters and capture give up all they hold."""
         self._stage("flush")
         self.witnesses["wire"], self.witnesses["datapath_packets"] = self._settled()
+        self.switch.push_statistics()
+        if self.controller is not None:
+            self.controller.finish()
         self._count()
         moved_ms = self.switch.flush(self.scenario.exporters, self.bridges)
         self.witnesses["clock_moved_ms"] = moved_ms

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from collector.check.model import why_unseen
 from collector.key import TCP
 from exporters import Probe
+from lab.controllers.settings import ShortestPath
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
 from lab.scenario.model import ANY, MEASURES, Expectation, is_address, nothing_expected
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from exporters import Exporter
+    from lab.controllers.settings import Controller
     from lab.scenario.document import Document
     from lab.scenario.faults import Fault, Path
     from lab.scenario.parts import Part, Parts
@@ -49,6 +51,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
         if step.value is not None:
             yield from _size(document, step, step.value)
             yield from _source_ports(document, step, step.value)
+    yield from _controlled(document, parts)
     yield from _clashes(document, parts)
     yield from _struck(document, parts)
     exporters = {part.kind: part.value for part in parts.exporters if part.value}
@@ -98,11 +101,24 @@ def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
         ends = part.value.pattern.source, part.value.pattern.destination
         if part.value.absent is not None or any(map(is_address, ends)):
             continue
-        path = [hop.switch for hop in parts.topology.path(*ends)]
+        path = _crossed(parts, parts.topology, *ends)
         for place, switch in _names(part, "at"):
             if switch not in path:
                 message = f"the flow does not cross {switch}"
                 yield document.fault(place, message, f"it crosses {', '.join(path)}")
+
+
+def _crossed(parts: Parts, topology: Topology, source: str, destination: str) -> list[str]:
+    """The switches that what one host sends to another crosses."""
+    controller = parts.controller.value if parts.controller else None
+    flows = [flow for step in _planned(parts).values() for flow in step.flows]
+    crossed = (
+        crossing.switch
+        for way in (controller or ShortestPath()).ways(flows, topology)
+        if (way.flow.source, way.flow.destination) == (source, destination)
+        for crossing in way.crossings
+    )
+    return list(dict.fromkeys(crossed)) or [h.switch for h in topology.path(source, destination)]
 
 
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
@@ -222,6 +238,47 @@ def _instead(name: str, topology: Topology, *, host: bool) -> str:
     if name in wrong:
         return f"{name} is {other}; the {plural} are {span}"
     return f"did you mean {near!r}?" if near else f"the {plural} are {span}"
+
+
+# ------------------------------------------------------------------ the controller
+
+
+def _controlled(document: Document, parts: Parts) -> Iterator[Fault]:
+    """A controller suits the topology, the exporters and the traffic."""
+    part = parts.controller
+    if part is None or part.value is None or parts.topology is None:
+        return
+    if any(host.vlan for host in parts.topology.hosts):
+        message = "the controllers here know nothing of VLANs"
+        yield document.fault(part.path, message, "choose a topology without", at_key=True)
+        return
+    if wrong := part.value.wrong(parts.topology):
+        key, message, hint = wrong
+        yield document.fault((*part.path, key), message, hint, at_key=True)
+        return
+    yield from _sampled_flows(document, parts, part)
+    for disturbance in parts.disturbances:
+        if disturbance.kind == "switch_restart":
+            message = "after a restart no controller would tell the switches anything again"
+            yield document.fault(disturbance.path, message, "leave out one of the two", at_key=True)
+    for path, step in _planned(parts).items():
+        if any(map(part.value.drops, step.flows)) and step.traffic.kind in ("tcp", "ping"):
+            message = (
+                f"the access list drops this, and {step.traffic.kind} cannot do without answer"
+            )
+            yield document.fault(path, message, "send udp instead", at_key=True)
+
+
+def _sampled_flows(document: Document, parts: Parts, part: Part[Controller]) -> Iterator[Fault]:
+    """The controller that samples flows, and the exporter that it does so for, go together."""
+    samplers = [one for one in parts.exporters if one.kind == "ipfix-flow"]
+    if part.kind == "flow-sampler" and not samplers:
+        message = "flow-sampler feeds the exporter ipfix-flow, which is not switched on"
+        yield document.fault(part.path, message, "add ipfix-flow to exporters", at_key=True)
+    for one in samplers:
+        if part.kind == "flow-sampler" and getattr(one.value, "install_rules", False):
+            hint = "write install_rules: false below it"
+            yield document.fault(one.path, "both it and flow-sampler install rules", hint)
 
 
 # ------------------------------------------------------------------ what a step sends

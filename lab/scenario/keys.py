@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exporters import EXPORTERS
+from lab.controllers.settings import CONTROLLERS, Denied
 from lab.disturbances import DISTURBANCES
 from lab.scenario.model import (
     PARALLEL,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _FIXED: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
+    ("controller", "access-list", "deny"): Denied,
     (): Scenario,
     ("expect",): Expectation,
     ("expect", "flow"): FlowPattern,
@@ -43,18 +45,20 @@ _FIXED: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
 }
 
 
+_KINDS: Final[Mapping[str, Mapping[str, type[BaseModel]]]] = {
+    "topology": {name: shape.parameters for name, shape in SHAPES.items()},
+    "controller": CONTROLLERS,
+    "exporters": EXPORTERS,
+    "fault": DISTURBANCES,
+    "traffic": KINDS,
+}
+
+
 def model_at(path: Path) -> type[BaseModel] | None:
     """What a mapping at ``path`` has to be; None where no mapping belongs."""
     words = tuple(part for part in path if isinstance(part, str) and part != PARALLEL)
-    match words:
-        case ("topology", shape) if shape in SHAPES:
-            return SHAPES[shape].parameters
-        case ("exporters", exporter) if exporter in EXPORTERS:
-            return EXPORTERS[exporter]
-        case ("fault", kind) if kind in DISTURBANCES:
-            return DISTURBANCES[kind]
-        case ("traffic", kind) if kind in KINDS:
-            return KINDS[kind]
+    if len(words) == 2 and words[1] in _KINDS.get(words[0], {}):
+        return _KINDS[words[0]][words[1]]
     return _FIXED.get(words)
 
 

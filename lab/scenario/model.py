@@ -30,6 +30,7 @@ from collector.check.pattern import Pattern
 from collector.check.tolerance import Region, Tolerance
 from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, flags_text
 from exporters import EXPORTERS, Exporter
+from lab.controllers.settings import CONTROLLERS, Controller
 from lab.disturbances import DISTURBANCES, Disturbance
 from lab.scenario.faults import any_of, closest, found, quote
 from lab.scenario.units import Count, Octets, Seconds, fault
@@ -187,6 +188,7 @@ def _stage_kind(value: Any) -> str | None:
 if TYPE_CHECKING:
     AnyTopology = ShapeParameters
     AnyExporter = Exporter
+    AnyController = Controller
     AnyDisturbance = Disturbance
     Step = Traffic
     Stage = tuple[Traffic, ...]
@@ -197,6 +199,7 @@ else:
         _shape_name,
         bare=True,
     )
+    AnyController = _one_of(CONTROLLERS, "controller", lambda value: value.name, bare=True)
     AnyExporter = _one_of(EXPORTERS, "exporter", lambda value: value.name, bare=True)
     AnyDisturbance = _one_of(DISTURBANCES, "fault", lambda value: value.kind, bare=False)
     Step = _one_of(KINDS, "traffic kind", lambda value: value.kind, bare=False)
@@ -632,6 +635,10 @@ class Scenario(_Frozen):
         examples=[["the packets: both agree", "the octets: they do not"]],
     )
     topology: AnyTopology = Field(description="The network.")
+    controller: AnyController | None = Field(
+        default=None,
+        description="Who tells the switches what to do; they know all hosts if left out.",
+    )
     exporters: Annotated[tuple[AnyExporter, ...], Field(min_length=1), BeforeValidator(_listed)] = (
         Field(description="What every switch exports with.")
     )
@@ -670,6 +677,10 @@ class Scenario(_Frozen):
     @field_serializer("topology")
     def _write_topology(self, topology: ShapeParameters) -> Any:
         return _written(shape_of(topology).name, topology)
+
+    @field_serializer("controller")
+    def _write_controller(self, controller: Controller | None) -> Any:
+        return None if controller is None else _written(controller.name, controller)
 
     @field_serializer("exporters")
     def _write_exporters(self, exporters: tuple[Exporter, ...]) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from exporters import EXPORTERS, Exporter
+from lab.controllers.settings import CONTROLLERS, Controller
 from lab.disturbances import DISTURBANCES, Disturbance
 from lab.scenario.model import PARALLEL, Expectation
 from lab.traffic import KINDS, Traffic
@@ -53,6 +54,7 @@ class Parts:
         stages: steps; those of a stage run at the same time.
         expectations: what has to be observed.
         disturbances: what goes wrong.
+        controller: who tells the switches what to do; None if nobody does.
     """
 
     topology: Topology | None
@@ -60,6 +62,7 @@ class Parts:
     stages: tuple[tuple[Part[Traffic], ...], ...]
     expectations: tuple[Part[Expectation], ...]
     disturbances: tuple[Part[Disturbance], ...] = ()
+    controller: Part[Controller] | None = None
 
     @property
     def steps(self) -> tuple[Part[Traffic], ...]:
@@ -86,6 +89,7 @@ def take_apart(data: object, scenario: Scenario | None) -> Parts:
             tuple(tuple(_known(place, next(steps)) for place in stage) for stage in stages),
             tuple(map(_known, expectations, scenario.expect)),
             tuple(map(_known, disturbances, scenario.fault)),
+            _controller(data.get("controller")),
         )
     return Parts(
         _topology(data.get("topology")),
@@ -93,6 +97,7 @@ def take_apart(data: object, scenario: Scenario | None) -> Parts:
         tuple(tuple(_tried(place, KINDS[place.kind]) for place in stage) for stage in stages),
         tuple(_tried(place, Expectation) for place in expectations),
         tuple(_tried(place, DISTURBANCES[place.kind]) for place in disturbances),
+        _controller(data.get("controller")),
     )
 
 
@@ -129,6 +134,13 @@ def _topology(raw: object) -> Topology | None:
     for _, kind, below in _kinds((), raw):
         parameters = _valid(SHAPES[kind].parameters, below) if kind in SHAPES else None
         return SHAPES[kind].build(parameters) if parameters else None
+    return None
+
+
+def _controller(raw: object) -> Part[Controller] | None:
+    for path, kind, below in _kinds(("controller",), raw):
+        if kind in CONTROLLERS and isinstance(below, dict):
+            return _tried(_Place(path, kind, below), CONTROLLERS[kind])
     return None
 
 

@@ -29,6 +29,9 @@ WINDOW_PACKETS: Final = 48
 queue holds by default (net.core.rmem_default, at 2304 octets of kernel memory for a full frame)."""
 
 
+_NO_WINDOW: Final = 1 << 62
+
+
 @dataclass(frozen=True)
 class Planned:
     """One step, ready to run.
@@ -38,6 +41,7 @@ class Planned:
         traffic: what was declared.
         flows: what it makes.
         source_port: the first source port that it uses.
+        heard: whether anything of it arrives; else nobody waits for it.
         rounds: for a conversation the hosts and ports that it uses, each time that it is done.
         schedule: for scheduled packets all of them, from the beginning of the stage on.
     """
@@ -47,13 +51,25 @@ class Planned:
     flows: tuple[PlannedFlow, ...]
     source_port: int
     rounds: tuple[Ends, ...] = ()
+    heard: bool = True
     schedule: Schedule | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:
         """The traffic programs that have to report, ``step 1 send``."""
-        roles = self.traffic.roles if isinstance(self.traffic, Conversation) else ("send",)
-        return tuple(f"{self.label} {role}" for role in roles)
+        return tuple(f"{self.label} {role}" for role in self.roles)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The ends at which a program runs."""
+        if isinstance(self.traffic, Conversation) and self.heard:
+            return self.traffic.roles
+        return ("send",)
+
+    def unheard(self) -> Planned:
+        """The same where all of it is dropped: nothing arrives that the sender could wait for."""
+        rounds = tuple(replace(ends, window=_NO_WINDOW) for ends in self.rounds)
+        return replace(self, heard=False, rounds=rounds)
 
 
 def plan(

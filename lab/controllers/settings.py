@@ -1,0 +1,348 @@
+"""The controllers as scenarios see them: settings, and what each does to the flows that it sees.
+
+Pure; imports nothing of Ryu.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from collector.key import ICMP, ICMPV6, TCP, UDP
+from topologies.model import Crossing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from collector.key import FlowKey
+    from lab.traffic import PlannedFlow
+    from topologies import Port, Topology
+
+
+PROTOCOLS: Final = {"udp": (UDP,), "tcp": (TCP,), "icmp": (ICMP, ICMPV6)}
+BUCKETS: Final = 8
+"""In how many parts ECMP divides the flows; a power of two, since rules match single bits."""
+
+
+class Way(NamedTuple):
+    """Where a flow goes.
+
+    Attributes:
+        flow: what is known of it there.
+        crossings: the switches that it crosses.
+        perhaps: whether it may be that none of its packets comes there.
+    """
+
+    flow: PlannedFlow
+    crossings: tuple[Crossing, ...]
+    perhaps: bool = False
+
+
+class Controller(BaseModel, ABC):
+    """A controller with its settings.
+
+    Attributes:
+        name: what scenarios call it.
+        app: the module of its application.
+        reactive: whether packets come to it that it sends on: each of these is counted again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    name: ClassVar[str]
+    app: ClassVar[str]
+    reactive: ClassVar[bool] = False
+
+    def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
+        """Which switches each flow crosses, and by which ports.
+
+        Where a number is not known beforehand it is None in the flow: the wire tells.
+        """
+        for flow in flows:
+            yield Way(flow, self.crossings(flow, topology))
+
+    def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
+        """Which switches a flow crosses, and by which ports: here the shortest way."""
+        return topology.crossings(flow.source, flow.destination)
+
+    def drops(self, flow: PlannedFlow) -> bool:  # noqa: ARG002 (most drop nothing)
+        """Whether it drops all packets of a flow."""
+        return False
+
+    def wrong(self, topology: Topology) -> tuple[str, str, str] | None:  # noqa: ARG002
+        """What is wrong about it in this topology: the key, a message, and what to do."""
+        return None
+
+    @property
+    def application(self) -> str:
+        """The module, or the file, of its application."""
+        return self.app
+
+    def told(self, exporters: Iterable[Any]) -> dict[str, Any]:  # noqa: ARG002 (most need none)
+        """What its application is told besides the network: its settings."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class LearningSwitch(Controller):
+    """Learns where hosts are from what they send, and floods what is for hosts not seen yet."""
+
+    name: ClassVar[str] = "learning-switch"
+    app: ClassVar[str] = "lab.controllers.learning_switch"
+    reactive: ClassVar[bool] = True
+
+    def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
+        """A flow to a host that never speaks is flooded; one to a host that does, at first only.
+
+        How many of its packets are flooded is a matter of time, so the wire tells.
+        """
+        speak = {flow.source for flow in flows}
+        for flow in flows:
+            flood = topology.flood(flow.source)
+            if flow.destination is None or flow.destination not in speak:
+                yield Way(flow, flood)
+                continue
+            path = topology.tree_path(flow.source, flow.destination)
+            yield Way(flow, path)
+            crossed = {crossing.switch for crossing in path}
+            unknown = replace(
+                flow, packets=None, octets_l2=None, octets_l3=None, payload_octets=None
+            )
+            for crossing in flood:
+                if crossing.switch not in crossed:
+                    yield Way(unknown, (crossing,), perhaps=True)
+
+
+class ShortestPath(Controller):
+    """Installs, before any packet comes, a rule for every host at every switch."""
+
+    name: ClassVar[str] = "shortest-path"
+    app: ClassVar[str] = "lab.controllers.shortest_path"
+
+
+class Ecmp(Controller):
+    """As shortest-path, but where several ways are equally short, flows are spread over them."""
+
+    name: ClassVar[str] = "ecmp"
+    app: ClassVar[str] = "lab.controllers.ecmp"
+
+    def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
+        """Each flow keeps to one way: the one that its source port chooses at each switch."""
+        if flow.destination is None:
+            return topology.flood(flow.source)
+        ways = {
+            switch: choose(ports, flow.key)
+            for switch, ports in topology.equal_ways_to(flow.destination).items()
+        }
+        hops = topology.follow(flow.source, flow.destination, ways)
+        return tuple(Crossing(h.switch, h.in_port, (h.out_port,), h.tag) for h in hops)
+
+
+def choose(ports: Sequence[Port], key: FlowKey) -> Port:
+    """ECMP's choice: the flow's bucket, and the way of that bucket.
+
+    The bucket is the source port modulo `BUCKETS`; what has no ports is in bucket 0. Buckets are
+    dealt to the ways in turn, as a switch's hash table does it.
+    """
+    bucket = key.source_port % BUCKETS if key.protocol in (TCP, UDP) else 0
+    return ports[bucket % len(ports)]
+
+
+class Denied(BaseModel):
+    """Packets that an access list drops: all that have what is given here."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        json_schema_extra={"examples": [{"protocol": "udp", "port": 53}]},
+    )
+
+    source: str | None = Field(
+        default=None, alias="from", description="The host that sends them.", examples=["h1"]
+    )
+    destination: str | None = Field(
+        default=None, alias="to", description="The host that they are for.", examples=["h2"]
+    )
+    protocol: Literal["udp", "tcp", "icmp"] | None = Field(
+        default=None, description="udp, tcp or icmp."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="With udp or tcp: their destination port."
+    )
+
+    def fits(self, flow: PlannedFlow) -> bool:
+        """Whether it drops a flow."""
+        return (
+            self.source in (None, flow.source)
+            and self.destination in (None, flow.destination)
+            and (self.protocol is None or flow.key.protocol in PROTOCOLS[self.protocol])
+            and self.port in (None, flow.key.destination_port)
+        )
+
+
+class AccessList(Controller):
+    """As shortest-path, and drops some packets at the first switch that they come to."""
+
+    name: ClassVar[str] = "access-list"
+    app: ClassVar[str] = "lab.controllers.access_list"
+
+    deny: Annotated[tuple[Denied, ...], Field(min_length=1, max_length=100)] = Field(
+        description="What is dropped.", examples=[[{"protocol": "udp", "port": 53}]]
+    )
+
+    def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
+        """A packet that is dropped enters the first switch, and leaves by no port."""
+        way = super().crossings(flow, topology)
+        return (replace(way[0], out_ports=()),) if self.drops(flow) else way
+
+    def drops(self, flow: PlannedFlow) -> bool:
+        """See `Controller.drops`."""
+        return any(rule.fits(flow) for rule in self.deny)
+
+    def wrong(self, topology: Topology) -> tuple[str, str, str] | None:
+        """See `Controller.wrong`."""
+        names = {host.name for host in topology.hosts}
+        for rule in self.deny:
+            for name in (rule.source, rule.destination):
+                if name is not None and name not in names:
+                    return "deny", f"there is no host {name!r} in this topology", _hosts(topology)
+            if rule.port is not None and rule.protocol not in ("udp", "tcp"):
+                return "deny", "only UDP and TCP have ports", "write protocol: udp, or tcp, too"
+        return None
+
+
+class Mirror(Controller):
+    """As shortest-path, and one switch sends a copy of all that crosses it to a host there."""
+
+    name: ClassVar[str] = "mirror"
+    app: ClassVar[str] = "lab.controllers.mirror"
+
+    at: str = Field(description="The switch that copies.", examples=["s1"])
+    to: str = Field(description="The host at that switch that gets the copies.", examples=["h2"])
+
+    def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
+        """At the mirroring switch packets leave by one port more: the exporters see them once."""
+        port = topology.peer(topology.attachment(self.to)).number
+        return tuple(
+            replace(crossing, out_ports=tuple(sorted((*crossing.out_ports, port))))
+            if crossing.switch == self.at
+            and flow.destination is not None
+            and port not in (crossing.in_port, *crossing.out_ports)
+            else crossing
+            for crossing in super().crossings(flow, topology)
+        )
+
+    def wrong(self, topology: Topology) -> tuple[str, str, str] | None:
+        """See `Controller.wrong`."""
+        if self.to not in {host.name for host in topology.hosts}:
+            return "to", f"there is no host {self.to!r} in this topology", _hosts(topology)
+        there = topology.peer(topology.attachment(self.to)).node
+        if there != self.at:
+            return "at", f"{self.to} is at {there}, and copies do not travel", f"write at: {there}"
+        return None
+
+
+class FlowSampler(Controller):
+    """As shortest-path, and puts the action ``sample`` on the flows that ipfix-flow is set to.
+
+    Which flows, how many of their packets, and the numbers of collector set and observation
+    domain follow from the exporter `ipfix-flow` of the same scenario.
+    """
+
+    name: ClassVar[str] = "flow-sampler"
+    app: ClassVar[str] = "lab.controllers.flow_sampler"
+
+    def told(self, exporters: Iterable[Any]) -> dict[str, Any]:
+        """See `Controller.told`."""
+        for exporter in exporters:
+            if exporter.name == "ipfix-flow":
+                return {
+                    "only": exporter.only,
+                    "port": exporter.port,
+                    "probability": 65_535 // exporter.sampling,
+                    "first_domain": 0x10000,
+                }
+        return {}
+
+
+class Poller(Controller):
+    """As shortest-path, and asks the switches for their port and flow counters all the time."""
+
+    name: ClassVar[str] = "poller"
+    app: ClassVar[str] = "lab.controllers.poller"
+
+    interval_s: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        default=0.5, description="How long it waits between two rounds of questions."
+    )
+
+
+class OwnApp(Controller):
+    """Your own application for Ryu, a Python file; it runs inside the capsule alone.
+
+    It has to send each flow the shortest way, as the picture of the topology has it.
+    """
+
+    name: ClassVar[str] = "app"
+    app: ClassVar[str] = ""
+    reactive: ClassVar[bool] = True
+
+    file: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
+        description="The file, from where flowlab is called.", examples=["my_switch.py"]
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _is_found_from_everywhere(cls, file: str) -> str:
+        return str(Path(file).absolute())
+
+    @property
+    def application(self) -> str:
+        """See `Controller.application`."""
+        return self.file
+
+
+CONTROLLERS: Final[Mapping[str, type[Controller]]] = {
+    kind.name: kind
+    for kind in (
+        LearningSwitch,
+        ShortestPath,
+        Ecmp,
+        AccessList,
+        Mirror,
+        FlowSampler,
+        Poller,
+        OwnApp,
+    )
+}
+"""Every controller by the name that a scenario calls it."""
+
+
+def network(topology: Topology) -> dict[str, Any]:
+    """What an application is told of the network; JSON can carry it.
+
+    ``hosts``: name → its ``mac``. ``switches``: datapath id → its ``name``, and ``ways``: host →
+    the ports of all shortest ways to it, the usual one first.
+    """
+    ways = {host.name: topology.equal_ways_to(host.name) for host in topology.hosts}
+    return {
+        "hosts": {host.name: {"mac": host.mac} for host in topology.hosts},
+        "switches": {
+            str(switch.number): {
+                "name": switch.name,
+                "ways": {
+                    host: [port.number for port in there[switch.name]]
+                    for host, there in ways.items()
+                    if switch.name in there
+                },
+            }
+            for switch in topology.switches
+        },
+    }
+
+
+def _hosts(topology: Topology) -> str:
+    return f"the hosts are {topology.hosts[0].name} to {topology.hosts[-1].name}"

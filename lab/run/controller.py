@@ -1,0 +1,117 @@
+"""The controller's process: started, waited for, and told to finish.
+
+Knows: processes, and the words that `lab.controllers.witness` says. Must not know: Ryu.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from lab.controllers.settings import network
+from lab.jsonfile import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from exporters import Exporter
+    from lab.controllers.settings import Controller
+    from topologies import Topology
+
+TARGET: Final = "tcp:127.0.0.1:6653"
+"""Where it listens: in the capsule's own network, so it is never taken."""
+_PLAN: Final = "controller.json"
+_START_LIMIT_S: Final = 30.0
+_END_LIMIT_S: Final = 10.0
+_POLL_S: Final = 0.01
+
+
+class ControllerFailed(Exception):
+    """The controller did not start, or did not answer; the text says where to look."""
+
+
+class Running:
+    """A controller's process."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        topology: Topology,
+        exporters: Sequence[Exporter],
+        folder: Path,
+    ) -> None:
+        """Start it; it takes a moment until it `listens`.
+
+        Args:
+            controller: what to run.
+            topology: what it is told of the network.
+            exporters: of the scenario.
+            folder: the run folder: it gets ``controller.json`` and ``logs/controller.log``.
+        """
+        plan = folder / _PLAN
+        write_json(plan, {"settings": controller.told(exporters), **network(topology)})
+        self._log = folder / "logs" / "controller.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                (sys.executable, "-B", "-m", "lab.controllers.start", controller.application),
+                env={**os.environ, "FLOWLAB_CONTROLLER": str(plan)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+
+    def listen(self) -> None:
+        """Wait until switches can connect.
+
+        Raises:
+            ControllerFailed: it ended, or took too long.
+        """
+        host, port = TARGET.split(":")[1:]
+        until_s = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < until_s:
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) == 0:
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(_POLL_S)
+        raise ControllerFailed(f"the controller did not start: see {self._log}")
+
+    def ready(self) -> None:
+        """Wait until every switch has all that the controller told it.
+
+        Raises:
+            ControllerFailed: it ended, or took too long.
+        """
+        self._hear("ready", _START_LIMIT_S)
+
+    def finish(self) -> None:
+        """Let it write down what it has counted, and end.
+
+        Raises:
+            ControllerFailed: it did not.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write(
+            b"\n"
+        )  # closing is not enough: what was forked since holds it too
+        self._process.stdin.close()
+        self._hear("done", _END_LIMIT_S)
+
+    def _hear(self, word: str, limit_s: float) -> None:
+        assert self._process.stdout is not None
+        until_s, heard = time.monotonic() + limit_s, b""
+        while word.encode() not in heard.split():
+            left_s = until_s - time.monotonic()
+            if left_s < 0 or not select.select([self._process.stdout], [], [], left_s)[0]:
+                raise ControllerFailed(f"the controller is not {word}: see {self._log}")
+            said = os.read(self._process.stdout.fileno(), 4096)
+            if not said:
+                raise ControllerFailed(f"the controller ended before it was {word}: {self._log}")
+            heard += said

@@ -1,0 +1,108 @@
+"""What each controller does to flows, on paper."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from collector.key import ICMP, TCP, UDP, FlowKey
+from lab.controllers.settings import CONTROLLERS, AccessList, Ecmp, LearningSwitch, Mirror, choose
+from lab.traffic import PlannedFlow
+from topologies import SHAPES
+
+
+def build(shape, **parameters):
+    return SHAPES[shape].build(SHAPES[shape].parameters(**parameters))
+
+
+def flow(source, destination, *, protocol=UDP, source_port=40000, port=5001):
+    key = FlowKey(4, source, destination or "all", protocol, source_port, port)
+    return PlannedFlow(key, source, destination, packets=10, octets_l3=1000)
+
+
+def switches(crossings):
+    return [crossing.switch for crossing in crossings]
+
+
+def test_ecmp_keeps_a_flow_together_and_spreads_flows_evenly():
+    topology = build("leaf-spine", spines=4, leaves=2, hosts_per_leaf=1)
+    used = Counter()
+    for port in range(40000, 40064):
+        way = Ecmp().crossings(flow("h1", "h2", source_port=port), topology)
+        assert way == Ecmp().crossings(flow("h1", "h2", source_port=port), topology)
+        used[switches(way)[1]] += 1
+    assert used == dict.fromkeys(("s1", "s2", "s3", "s4"), 16)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "source_port", "index"),
+    [(UDP, 40000, 0), (UDP, 40001, 1), (TCP, 40005, 2), (UDP, 7, 1), (ICMP, 0, 0), (47, 5, 0)],
+)
+def test_ecmps_choice(protocol, source_port, index):
+    key = flow("h1", "h2", protocol=protocol, source_port=source_port).key
+    assert choose("abc", key) == "abc"[index]
+
+
+def test_in_a_fat_tree_the_second_choice_sees_half_of_the_buckets():
+    topology = build("fat-tree")
+    ways = [
+        Ecmp().crossings(flow("h1", "h16", source_port=port), topology)
+        for port in range(40000, 40008)
+    ]
+    assert len({switches(way)[2] for way in ways}) == 2  # of four core switches: polarization
+
+
+def test_what_is_denied_enters_the_first_switch_and_leaves_nowhere():
+    topology = build("linear", switches=2)
+    controller = AccessList(deny=[{"protocol": "udp", "port": 53}])
+    (only,) = controller.crossings(flow("h1", "h2", port=53), topology)
+    assert (only.switch, only.out_ports) == ("s1", ())
+    assert switches(controller.crossings(flow("h1", "h2"), topology)) == ["s1", "s2"]
+
+
+def test_a_mirror_adds_a_port_at_its_switch():
+    topology = build("linear", switches=2, hosts_per_switch=2)
+    controller = Mirror(at="s1", to="h2")
+    first, second = controller.crossings(flow("h1", "h3"), topology)
+    assert (first.out_ports, second.out_ports) == ((2, 3), (1,))
+    (to_it,) = controller.crossings(flow("h1", "h2"), topology)
+    assert to_it.out_ports == (2,)
+
+
+def test_a_learning_switch_floods_what_is_for_the_silent():
+    topology = build("linear", switches=3)
+    (way,) = LearningSwitch().ways([flow("h1", "h2")], topology)
+    assert (switches(way.crossings), way.perhaps) == (["s1", "s2", "s3"], False)
+    there, off, back, off_back = LearningSwitch().ways(
+        [flow("h1", "h2"), flow("h2", "h1")], topology
+    )
+    assert (switches(there.crossings), there.perhaps) == (["s1", "s2"], False)
+    assert (switches(off.crossings), off.perhaps, off.flow.packets) == (["s3"], True, None)
+    assert (switches(back.crossings), switches(off_back.crossings)) == (["s2", "s1"], ["s3"])
+
+
+def test_a_learning_switch_finds_hosts_along_the_tree_and_not_the_shortest_way():
+    topology = build("ring", switches=5)
+    assert switches(topology.path("h3", "h4")) != switches(topology.tree_path("h3", "h4"))
+    assert switches(topology.tree_path("h3", "h4")) == ["s3", "s2", "s1", "s5", "s4"]
+
+
+@pytest.mark.parametrize(
+    ("controller", "key", "message"),
+    [
+        (Mirror(at="s1", to="h9"), "to", "there is no host 'h9'"),
+        (Mirror(at="s2", to="h1"), "at", "h1 is at s1, and copies do not travel"),
+        (AccessList(deny=[{"from": "h7"}]), "deny", "there is no host 'h7'"),
+        (AccessList(deny=[{"port": 53}]), "deny", "only UDP and TCP have ports"),
+    ],
+)
+def test_what_cannot_be_in_a_topology(controller, key, message):
+    wrong = controller.wrong(build("linear", switches=2))
+    assert wrong is not None
+    assert wrong[0] == key
+    assert message in wrong[1]
+
+
+def test_every_controller_says_what_it_is():
+    assert all(kind.__doc__.splitlines()[0] for kind in CONTROLLERS.values())
