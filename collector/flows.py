@@ -81,6 +81,14 @@ LENGTHS: Final = ("octets_l2", "octets_l3")
 SPREAD: Final = {"squares": pl.Float64, "longest": pl.UInt64}
 """How the lengths of a flow's packets are spread: the sum of their squares, and the longest."""
 
+EACH: Final = (
+    OBSERVER
+    | KEY
+    | {name: MEASURES[name] for name in ("first_ns", "last_ns")}
+    | {"ingressInterface": pl.UInt32, "egressInterface": pl.UInt32}
+)
+"""The columns of `each`: of single records, when their packets came, and by which ports."""
+
 WIRE_FLOWS: Final = (
     {"observation_point": pl.String}
     | KEY
@@ -140,6 +148,28 @@ def observed(decoded: Decoded, *, origin: bool = True) -> Iterator[Columns]:
 def rows(columns: Columns) -> pl.DataFrame:
     """One batch of `observed` as a table: a row for each record, what is not known null."""
     return _frame(columns, OBSERVER_NUMBERS | KEY_NUMBERS | MEASURES | {"samples": pl.UInt64})
+
+
+def each(decoded: Decoded) -> pl.DataFrame:
+    """Every record by itself: who sent it, its flow, its times and interfaces.
+
+    Returns:
+        The columns of `EACH`; what a record does not say is null.
+    """
+    numbers = {name: kind for name, kind in EACH.items() if name not in OBSERVER | KEY}
+    schema = OBSERVER_NUMBERS | KEY_NUMBERS | numbers
+    tables = []
+    for batch in decoded.batches:
+        columns = observe(batch, decoded.habits)
+        if columns is not None:
+            ports = {
+                name: batch.columns[name]
+                for name in ("ingressInterface", "egressInterface")
+                if name in batch.columns
+            }
+            tables.append(_frame(columns | _observer(batch) | ports, schema))
+    table = pl.concat(tables) if tables else pl.DataFrame(schema=schema)
+    return _with_texts(table, ("exporter", "agent")).select(_typed(EACH))
 
 
 def wire_flows(capture: Capture, observation_point: str) -> pl.DataFrame:

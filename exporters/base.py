@@ -81,6 +81,7 @@ class Observes:
         on_switch_clock: whether its times follow the switch's clock, which a flush moves.
         early_ms: how much too early its times may be, because it tells the clock less finely.
         tells_egress: whether it reports a packet again where it goes out.
+        tells_ports: whether its records name the switch's ports by their OpenFlow numbers.
         marker: where packets go that flowlab itself sends to flush it, and that it reports.
         habits: whose way of filling in the formats it has, by its name among the collector's.
         later_fragments_as: the protocol that it gives IPv6 fragments but the first; None: the true
@@ -94,6 +95,7 @@ class Observes:
     on_switch_clock: bool = False
     early_ms: int = 0
     tells_egress: bool = False
+    tells_ports: bool = False
     marker: str | None = None
     habits: str = "Open vSwitch"
     later_fragments_as: int | None = None

@@ -98,4 +98,5 @@ class NetFlow(SwitchExporter):
                 "non_ip": "NetFlow v5 reports IPv4 only",
             },
             on_switch_clock=True,
+            tells_ports=not self.add_id_to_interface,
         )

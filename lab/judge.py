@@ -16,12 +16,13 @@ import numpy as np
 
 from collector import arrival, pcap
 from collector.arrival import Account, Sender
-from collector.check import Counted, Evidence, Expected, Lengths, judge, together
+from collector.check import Counted, Evidence, Expected, Lengths, Record, judge, together
 from collector.check.model import Collected
+from collector.check.records import ASKED
 from collector.check.witnesses import Witnesses
 from collector.decode import BY_NAME, STANDARD, decode
 from collector.decode.address import ip_texts
-from collector.flows import flow_json, flow_key, flows, wire_flows
+from collector.flows import each, flow_json, flow_key, flows, wire_flows
 from collector.key import FlowKey
 from lab.jsonfile import write_json
 
@@ -89,7 +90,9 @@ def read_run(folder: Path) -> Run:
     """
     expected = _read_expected(folder)
     faulty = (folder / SENT).exists()
-    recorded = _decode(folder / (SENT if faulty else EXPORTS), expected.points)
+    asked = any(ASKED.keys() & one.measures.keys() for one in expected.explicit)
+    exports = folder / (SENT if faulty else EXPORTS)
+    recorded = _decode(exports, expected.points, singly=asked)
     collected, faults_missed = _collected(folder, expected) if faulty else ((), ())
     observed, egress, strays = _attribute(recorded.rows, expected.points)
     wire, at_ports, wire_problems = _wire(folder, expected.points)
@@ -106,6 +109,7 @@ def read_run(folder: Path) -> Run:
         decoding=recorded.problems,
         recorded_datagrams=recorded.datagrams,
         notes=recorded.notes,
+        records=_records(recorded.each, expected.points),
         wire_problems=wire_problems,
         witnesses=_read_witnesses(folder),
     )
@@ -119,15 +123,19 @@ def observed_rows(folder: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """The recorded exports as flow rows, and what is to be said of them."""
+    """The recorded exports as flow rows, and what is to be said of them.
+
+    Single records (`collector.flows.each`) are there where an expectation asks of them.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    each: list[dict[str, Any]] = field(default_factory=list)
     datagrams: int = 0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def _decode(file: Path, points: Iterable[Point]) -> _Recorded:
+def _decode(file: Path, points: Iterable[Point], *, singly: bool = False) -> _Recorded:
     try:
         capture = pcap.read(file)
     except FileNotFoundError:
@@ -136,11 +144,12 @@ def _decode(file: Path, points: Iterable[Point]) -> _Recorded:
         return _Recorded(problems=(f"the recording cannot be read: {odd}",))
     datagrams = pcap.datagrams(capture)
     parts = [
-        _decode_part(datagrams, which, habits)
+        _decode_part(datagrams, which, habits, singly=singly)
         for habits, which in _by_habits(datagrams, {one.address: one.habits for one in points})
     ]
     return _Recorded(
         rows=[row for part in parts for row in part.rows],
+        each=[row for part in parts for row in part.each],
         datagrams=len(datagrams),
         problems=tuple(
             chain(
@@ -245,7 +254,9 @@ def _by_habits(
         yield BY_NAME[name], np.flatnonzero(names == name)
 
 
-def _decode_part(datagrams: Datagrams, which: NDArray[np.int64], habits: Habits) -> _Recorded:
+def _decode_part(
+    datagrams: Datagrams, which: NDArray[np.int64], habits: Habits, *, singly: bool
+) -> _Recorded:
     """Decode some of the datagrams; what is said of them has their numbers in the whole."""
     decoded = decode(replace(datagrams.take(which), faults=()), habits)
     rows = [
@@ -254,6 +265,7 @@ def _decode_part(datagrams: Datagrams, which: NDArray[np.int64], habits: Habits)
     ]
     return _Recorded(
         rows=rows,
+        each=list(each(decoded).iter_rows(named=True)) if singly else [],
         problems=tuple(_problems(which, decoded.summary)),
         notes=tuple(
             f"stepped over {times} times: {kind}, which is not known"
@@ -361,6 +373,37 @@ def _counted(row: Mapping[str, Any]) -> Counted:
 _Observed = dict[tuple[str, str, FlowKey], Counted]
 
 
+def _records(
+    rows: Iterable[Mapping[str, Any]], points: Iterable[Point]
+) -> dict[tuple[str, str, FlowKey], tuple[Record, ...]]:
+    """Single records by exporter, switch and flow; of a packet told twice, the one coming in."""
+    owners = _owners(points)
+    records: dict[tuple[str, str, FlowKey], tuple[Record, ...]] = {}
+    for row in rows:
+        point = owners.get(_sender(row))
+        if point is not None and point.flow_direction in (None, row["flowDirection"]):
+            place = point.exporter, point.observation_point, flow_key(row)
+            ports = row["ingressInterface"], row["egressInterface"]
+            told = Record(row["first_ns"], row["last_ns"], *ports)
+            records[place] = (*records.get(place, ()), told)
+    return records
+
+
+_Sender = tuple[Any, ...]
+
+
+def _owners(points: Iterable[Point]) -> dict[_Sender, Point]:
+    """The points by how they name themselves in their exports."""
+    return {
+        (point.address, point.protocol, point.observation_domain, point.agent): point
+        for point in points
+    }
+
+
+def _sender(row: Mapping[str, Any]) -> _Sender:
+    return row["exporter"], row["protocol"], row["observation_domain"], row["agent"]
+
+
 def _attribute(
     rows: Iterable[Mapping[str, Any]], points: Iterable[Point]
 ) -> tuple[_Observed, _Observed, tuple[str, ...]]:
@@ -369,16 +412,12 @@ def _attribute(
     Returns:
         What was observed, the same again for packets going out where that is told, and strays.
     """
-    owners = {
-        (point.address, point.protocol, point.observation_domain, point.agent): point
-        for point in points
-    }
+    owners = _owners(points)
     observed: _Observed = {}
     egress: _Observed = {}
     strays: Counter[str] = Counter()
     for row in rows:
-        sender = row["exporter"], row["protocol"], row["observation_domain"], row["agent"]
-        point = owners.get(sender)
+        point = owners.get(_sender(row))
         direction, records = row["flowDirection"], row["records"]
         if point is None:
             who = row["agent"] or f"observation domain {row['observation_domain']}"

@@ -22,6 +22,7 @@ from collector.check.model import (
     Lengths,
     Outcome,
     Point,
+    Record,
     Verdict,
     together,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Outcome",
     "Pattern",
     "Point",
+    "Record",
     "Region",
     "Tolerance",
     "Verdict",

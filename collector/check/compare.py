@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Check, Counted, Outcome, together
+from collector.check.records import ASKED
 from collector.check.sampling import sampled_checks
 from collector.check.tolerance import Region, Tolerance
 from collector.key import TCP, FlowKey, flags_text
@@ -237,6 +238,9 @@ def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]
     wire = together(*(evidence.on_wire(point, key) for key in one.keys))
     key, *also = one.keys
     for measure, region in one.measures.items():
+        if measure in ASKED:
+            yield _of_records(one, point, measure, region, evidence)
+            continue
         check = _measured(point, key, measure, region, seen)
         truth = None if measure == "records" else getattr(wire, _COUNTED_AS.get(measure, measure))
         if check.outcome is Outcome.FAIL:
@@ -246,6 +250,22 @@ def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]
             why = f"{one.label} wants {region}{over}, there are {check.observed}{told}"
             check = replace(check, why=why)
         yield replace(check, also=tuple(also))
+
+
+def _of_records(
+    one: Explicit, point: Point, measure: str, region: Region, evidence: Evidence
+) -> Check:
+    """What is asked of single records."""
+    places = [(point.exporter, point.observation_point, key) for key in one.keys]
+    flows = [evidence.records[place] for place in places if place in evidence.records]
+    value, why = ASKED[measure](flows) if flows else (None, "no such flow was reported")
+    right = value is not None and region.contains(value)
+    if not right:
+        why = f"{one.label} wants {measure} {region}; {why or f'it is {value}'}"
+    outcome = Outcome.PASS if right else Outcome.FAIL
+    key, *also = one.keys
+    check = _check(point, key, measure, region.to_json(), value, outcome, why)
+    return replace(check, also=tuple(also))
 
 
 def _cannot(point: Point, key: FlowKey, evidence: Evidence) -> str | None:

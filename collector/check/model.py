@@ -349,6 +349,23 @@ class Collected(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Record:
+    """What one data record says besides its counts; None is not told.
+
+    Attributes:
+        first_ns: wall clock of its first packet.
+        last_ns: of its last.
+        in_port: where they came in, as the exporter numbers ports.
+        out_port: where they went out.
+    """
+
+    first_ns: int | None
+    last_ns: int | None
+    in_port: int | None
+    out_port: int | None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that was witnessed of a run.
 
@@ -369,6 +386,8 @@ class Evidence:
         witnesses: the content of ``witnesses.json``.
         wire_problems: what is wrong with the captures of the wire, in words.
         notes: what is worth knowing, and no problem.
+        records: the single records, by exporter, switch and flow, where an expectation asks for
+            them.
     """
 
     wire: Mapping[tuple[str, FlowKey], Counted]
@@ -381,6 +400,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
     egress: Mapping[tuple[str, str, FlowKey], Counted] = field(default_factory=dict)
     at_ports: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
+    records: Mapping[tuple[str, str, FlowKey], tuple[Record, ...]] = field(default_factory=dict)
     collected: tuple[Collected, ...] = ()
     faults_missed: tuple[str, ...] = ()
     from_controller: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)

@@ -131,9 +131,11 @@ def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
         reason = why_unseen(observes.not_seen, kinds)
         if reason:
             return reason
-    reported = {*observes.measures, "records"} | (
-        {"duration_s"} if "times" in observes.measures else set()
-    )
+    reported = {*observes.measures, "records"}
+    # The flush moves the switch's clock: times of records before and after it do not compare.
+    steady = "times" in observes.measures and not observes.on_switch_clock
+    reported |= {"duration_s", "gap_s"} if steady else set()
+    reported |= {"in_port", "out_port"} if observes.tells_ports else set()
     keys = [key for key, measure in MEASURES.items() if measure in expectation.measures]
     missing = [key for key in keys if MEASURES[key] not in reported]
     return f"it does not report {any_of(missing)}" if missing else None

@@ -40,6 +40,7 @@ _FIXED: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("expect", "records"): Bounds,
     ("expect", "not"): FlowPattern,
     ("expect", "duration_s"): SecondsBounds,
+    ("expect", "gap_s"): SecondsBounds,
     ("background",): FlowPattern,
     ("tolerances",): Tolerances,
 }

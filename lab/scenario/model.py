@@ -56,6 +56,9 @@ MEASURES: Final[Mapping[str, str]] = {
     "records": "records",
     "tcp_flags": "tcpControlBits",
     "duration_s": "duration_s",
+    "gap_s": "gap_s",
+    "in_port": "in_port",
+    "out_port": "out_port",
 }
 """What an expectation may speak of, and what checks call it."""
 
@@ -558,6 +561,18 @@ class Expectation(_Frozen):
         default=None,
         description="Seconds from the first to the last packet.",
         examples=[{"at_most": 60}],
+    )
+
+    gap_s: DurationBounds | None = Field(
+        default=None,
+        description="The longest time between the records of a flow; they may not overlap.",
+        examples=[{"at_most": 1}],
+    )
+    in_port: PortNumber | None = Field(
+        default=None, description="The switch's port, by its OpenFlow number, where they come in."
+    )
+    out_port: PortNumber | None = Field(
+        default=None, description="Where they go out; packets that are flooded aside."
     )
 
     @model_validator(mode="after")

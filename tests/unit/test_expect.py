@@ -105,5 +105,5 @@ def test_about_is_a_region_and_background_a_pattern():
     packets, duration = whole.explicit
     assert packets.measures == {"packets": Region(95, 105)}
     assert duration.measures == {"duration_s": Region(None, 0.5)}
-    assert duration.exporters == ("netflow", "ipfix")
+    assert duration.exporters == ("ipfix",)
     assert whole.background[0].protocols == (1, 58)
