@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -22,6 +22,7 @@ WHOLE_SECONDS_MS: Final = 1000
 and times are counted from there in milliseconds (RFC 3954 section 5.1)."""
 
 LOOPBACK: Final = "127.0.0.1"
+LOOPBACKS: Final = {"ipv4": LOOPBACK, "ipv6": "::1"}
 
 
 def listed(value: object) -> object:
@@ -133,9 +134,18 @@ class Exporter(BaseModel, ABC):
         """The UDP port that its exports go to."""
         return PORTS[self.protocol]
 
-    def target(self, bridge: Bridge) -> str:
-        """Where its exports go, ``address:port``."""
-        return f"{self.identity(bridge).address}:{self.collector_port}"
+    def addresses(self, bridge: Bridge) -> tuple[str, ...]:
+        """Where its exports go, and so come from; the first one is what it is judged by."""
+        return (self.identity(bridge).address,)
+
+    def destinations(self, bridge: Bridge) -> tuple[str, ...]:
+        """Where its exports go, ``address:port`` each, IPv6 addresses in brackets."""
+        return tuple(
+            f"[{address}]:{self.collector_port}"
+            if ":" in address
+            else f"{address}:{self.collector_port}"
+            for address in self.addresses(bridge)
+        )
 
     def wrong(self) -> tuple[str, str, str] | None:
         """The key, what is wrong with it beside the other keys, and what to do; None if nothing."""
@@ -157,9 +167,28 @@ class Exporter(BaseModel, ABC):
 class SwitchExporter(Exporter):
     """A part of Open vSwitch; its methods give the commands that work it."""
 
+    targets: Annotated[
+        tuple[Literal["ipv4", "ipv6"], ...],
+        Field(min_length=1, max_length=2),
+        BeforeValidator(listed),
+    ] = Field(
+        default=("ipv4",),
+        description="Where its exports go: ipv4, ipv6, or both, each of which gets all of them.",
+        examples=[["ipv4", "ipv6"]],
+    )
+
+    def addresses(self, bridge: Bridge) -> tuple[str, ...]:  # noqa: ARG002 (one for all)
+        """See `Exporter.addresses`."""
+        return tuple(dict.fromkeys(LOOPBACKS[target] for target in self.targets))
+
     @abstractmethod
     def switch_on(self, bridge: Bridge, target: str) -> Command:
-        """Start exporting what ``bridge`` sees to ``target`` (``address:port``)."""
+        """Start exporting what ``bridge`` sees to ``target``.
+
+        Args:
+            bridge: the bridge.
+            target: ``address:port``; several are joined by ``","``, as the database has it.
+        """
 
     def rules(self, bridge: Bridge) -> tuple[str, ...]:  # noqa: ARG002 (most need none)
         """Flows that ``bridge`` needs for it, as ovs-ofctl writes them."""

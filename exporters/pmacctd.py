@@ -71,7 +71,7 @@ class Pmacctd(Probe):
 
     def configuration(self, bridge: Bridge, directory: str) -> str:
         """See `Probe.configuration`."""
-        identity, target = self.identity(bridge), self.target(bridge)
+        identity, target = self.identity(bridge), self.destinations(bridge)[0]
         if self.export == "sflow5":
             part = "sfprobe"
             own: dict[str, object] = {"sfprobe_receiver": target, "sfprobe_agentip": identity.agent}

@@ -83,7 +83,7 @@ class Softflowd(Probe):
             self.program,
             "-d",
             *("-i", self.interface(bridge)),
-            *("-n", self.target(bridge)),
+            *("-n", self.destinations(bridge)[0]),
             *("-v", _VERSIONS[self.export]),
             *("-c", f"{directory}/control"),
             *("-p", f"{directory}/pid"),

@@ -94,7 +94,8 @@ def read_run(folder: Path) -> Run:
     exports = folder / (SENT if faulty else EXPORTS)
     recorded = _decode(exports, expected.points, singly=asked)
     collected, faults_missed = _collected(folder, expected) if faulty else ((), ())
-    observed, egress, strays = _attribute(recorded.rows, expected.points)
+    own, copied = _by_target(recorded.rows, expected.points)
+    observed, egress, strays = _attribute(own, expected.points)
     wire, at_ports, wire_problems = _wire(folder, expected.points)
     evidence = Evidence(
         wire=wire,
@@ -103,7 +104,7 @@ def read_run(folder: Path) -> Run:
         at_ports=at_ports,
         from_controller=_from_controller(folder),
         polled=tuple(_polled(folder)) if (folder / COUNTERS).exists() else None,
-        collected=collected,
+        collected=(*collected, *_targets_compared(copied, expected.points, observed)),
         faults_missed=faults_missed,
         strays=strays,
         decoding=recorded.problems,
@@ -145,7 +146,7 @@ def _decode(file: Path, points: Iterable[Point], *, singly: bool = False) -> _Re
     datagrams = pcap.datagrams(capture)
     parts = [
         _decode_part(datagrams, which, habits, singly=singly)
-        for habits, which in _by_habits(datagrams, {one.address: one.habits for one in points})
+        for habits, which in _by_habits(datagrams, _habits(points))
     ]
     return _Recorded(
         rows=[row for part in parts for row in part.rows],
@@ -160,6 +161,49 @@ def _decode(file: Path, points: Iterable[Point], *, singly: bool = False) -> _Re
         ),
         notes=tuple(note for part in parts for note in part.notes),
     )
+
+
+def _habits(points: Iterable[Point]) -> dict[str, str]:
+    """Habits by the address that datagrams come from."""
+    return {
+        address: point.habits
+        for point in points
+        for address in (point.address, point.also_to)
+        if address
+    }
+
+
+def _by_target(
+    rows: Iterable[dict[str, Any]], points: Iterable[Point]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What came to the first target of each exporter, and what came to its other one."""
+    others = {
+        (point.also_to, point.protocol, point.observation_domain, point.agent)
+        for point in points
+        if point.also_to
+    }
+    own: list[dict[str, Any]] = []
+    copied: list[dict[str, Any]] = []
+    for row in rows:
+        sender = row["exporter"], row["protocol"], row["observation_domain"], row["agent"]
+        (copied if sender in others else own).append(row)
+    return own, copied
+
+
+def _targets_compared(
+    copied: Iterable[Mapping[str, Any]], points: Iterable[Point], observed: _Observed
+) -> Iterator[Collected]:
+    """Both targets of an exporter get the same."""
+    there = {
+        (point.exporter, point.observation_point): replace(point, address=point.also_to)
+        for point in points
+        if point.also_to
+    }
+    told, _, _ = _attribute(copied, there.values())
+    for place in dict.fromkeys((*observed, *told)):
+        if point := there.get(place[:2]):
+            right, seen = (table.get(place, Counted(0)).packets for table in (observed, told))
+            yield Collected(*place, f"packets told to {point.address}", right, seen)
 
 
 def _frames(faults: Iterable[Fault]) -> Iterator[str]:
@@ -179,7 +223,7 @@ def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...],
     restarted_ns = _read_witnesses(folder).restarted_ns
     try:
         sent, arrived = (pcap.datagrams(pcap.read(folder / name)) for name in (SENT, EXPORTS))
-        habits = {one.address: BY_NAME[one.habits] for one in expected.points}
+        habits = {one: BY_NAME[name] for one, name in _habits(expected.points).items()}
         knowable = arrival.knowable(sent, arrived, lives, habits, restarted_ns)
     except (OSError, ValueError) as odd:
         raise NotARun(f"{folder} holds no recordings of a run with faults: {odd}") from odd

@@ -80,6 +80,7 @@ class Point:
             switch.
         marker: what it reports of packets to this address is left out: a flush sends them.
         address: where its datagrams come from.
+        also_to: another address, which gets the same.
         habits: whose way of filling in the formats it has (`collector.decode.BY_NAME`).
         later_fragments_as: the protocol that it gives later IPv6 fragments; None: the true one.
     """
@@ -100,6 +101,7 @@ class Point:
     port: str | None = None
     marker: str | None = None
     address: str = "127.0.0.1"
+    also_to: str | None = None
     habits: str = "Open vSwitch"
     later_fragments_as: int | None = None
 

@@ -109,8 +109,8 @@ class Network:
         """
         self.topology = topology
         self._scratch = scratch
-        if private:  # before there are any interfaces, so that they never say a word
-            hosts.silence(("all", "default"))
+        if private:  # before there are any interfaces but loopback, so that they never say a word
+            hosts.silence(("default",))
         self._hosts = hosts.start(host.name for host in topology.hosts)
         _program("\n".join(self._make_links()), "ip", "-batch", "-")
         if not private:

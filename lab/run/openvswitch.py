@@ -180,7 +180,9 @@ class OpenVSwitch(ABC):
     def switch_on(self, exporters: Iterable[Exporter], bridges: Iterable[Bridge]) -> None:
         """Switch its own exporters on, in one transaction; then put their rules in."""
         pairs = _pairs(exporters, bridges)
-        self.configure(one.switch_on(bridge, one.target(bridge)) for one, bridge in pairs)
+        self.configure(
+            one.switch_on(bridge, '","'.join(one.destinations(bridge))) for one, bridge in pairs
+        )
         for one, bridge in pairs:
             for rule in one.rules(bridge):
                 _run("ovs-ofctl", "add-flow", bridge.name, rule)

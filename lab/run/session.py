@@ -7,11 +7,12 @@ Knows all of this folder. Its result is what it leaves in the run folder: ``expo
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,14 +125,7 @@ class Session:
         """Bring up receiver, switch, network, capture and exporters, each on the one before."""
         self._stage("network")
         self._receiver = Receiver(
-            sorted(
-                {
-                    exporter.target(bridge)
-                    for exporter in self.scenario.exporters
-                    for bridge in self.bridges
-                    if exporter.is_on(bridge.name)
-                }
-            ),
+            self._destinations(),
             self._folder / "exports.pcap",
             self._folder / "logs" / "receiver.log",
             self._faults(),
@@ -159,6 +153,18 @@ class Session:
         self._stage("exporters")
         self.switch.switch_on(self.scenario.exporters, self.bridges)
         self._probes = self._start_probes()
+
+    def _destinations(self) -> list[str]:
+        """Where exports go."""
+        return sorted(
+            {
+                destination
+                for exporter in self.scenario.exporters
+                for bridge in self.bridges
+                if exporter.is_on(bridge.name)
+                for destination in exporter.destinations(bridge)
+            }
+        )
 
     def traffic(self) -> None:
         """Run all steps; note what their programs declared and counted."""
@@ -266,10 +272,11 @@ class Session:
         if names is None:
             return None
         return [
-            (socket.inet_aton(one.identity(bridge).address).hex(), f"{one.collector_port:04x}")
+            (ip_address(address).packed.hex(), f"{one.collector_port:04x}")
             for one in self.scenario.exporters
             for bridge in self.bridges
             if one.name in names and one.is_on(bridge.name)
+            for address in one.addresses(bridge)
         ]
 
     def _start_probes(self) -> list[probes.Running]:
@@ -332,8 +339,12 @@ def _udp_counters() -> dict[str, int]:
 
     Source: Linux, ``/proc/net/snmp`` and ``/proc/net/snmp6`` (RFC 4113).
     """
+    wanted = ("OutDatagrams", "InDatagrams", "NoPorts", "InErrors", "RcvbufErrors", "SndbufErrors")
     lines = Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
     names, values = (line.split()[1:] for line in lines if line.startswith("Udp:"))
-    counters = dict(zip(names, map(int, values), strict=True))
-    wanted = ("OutDatagrams", "InDatagrams", "NoPorts", "InErrors", "RcvbufErrors", "SndbufErrors")
+    counters = Counter(dict(zip(names, map(int, values), strict=True)))
+    six = Path("/proc/net/snmp6")
+    for line in six.read_text(encoding="ascii").splitlines() if six.exists() else ():
+        name, value = line.split()
+        counters[name.removeprefix("Udp6")] += int(value) if name.startswith("Udp6") else 0
     return {name: counters[name] for name in wanted}

@@ -16,6 +16,7 @@ from collector import pcap
 from collector.flows import flow_key, wire_flows
 from collector.key import FlowKey
 from exporters.ipfix_flow import FIRST_DOMAIN
+from lab import judge
 from lab.library import all_scenarios
 from tests.differential.compare import Case, compare
 from tests.differential.disagreements import DISAGREEMENTS
@@ -268,3 +269,18 @@ traffic:
   - udp: {from: h1, to: h2, flows: 1000, rate_pps: 2000}
 """
     flowlab("run", flowlab.scenario(text))
+
+
+def test_a_second_target_that_is_told_less_fails(flowlab, monkeypatch):
+    flowlab("run", "two-targets")
+    folder = flowlab.latest("two-targets")
+    by_target = judge._by_target
+
+    def forgetful(rows, points):
+        own, copied = by_target(rows, points)
+        return own, copied[1:]
+
+    monkeypatch.setattr(judge, "_by_target", forgetful)
+    verdict = judge.judge_folder(folder).to_json()
+    red = [check["measure"] for check in verdict["checks"] if check["verdict"] == "FAIL"]
+    assert red == ["packets told to ::1"]

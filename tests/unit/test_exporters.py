@@ -137,3 +137,15 @@ def test_only_a_part_that_would_report_the_marker_leaves_it_to_the_judge():
         probe = EXPORTERS["pmacctd"](export=export)
         filtered = "aggregate_filter[flows]" in probe.configuration(S1, "/run/x")
         assert filtered == (probe.observes().marker is None)
+
+
+@pytest.mark.parametrize(
+    ("targets", "destinations"),
+    [
+        (["ipv4"], ("127.0.0.1:2055",)),
+        ("ipv6", ("[::1]:2055",)),
+        (["ipv6", "ipv4"], ("[::1]:2055", "127.0.0.1:2055")),
+    ],
+)
+def test_exports_go_to_one_target_or_two(targets, destinations):
+    assert EXPORTERS["netflow"](targets=targets).destinations(S1) == destinations
