@@ -368,6 +368,7 @@ def _peers(machine: Machine) -> list[Finding]:
         ("nfdump", "nfdump", "reads our recordings; another collector to compare with"),
         ("pmacctd", "pmacct", "another exporter and collector to compare with"),
         ("softflowd", "softflowd", "another exporter to compare with"),
+        ("iperf3", "iperf3", "sends the traffic kind of that name"),
         ("cc", "gcc", "the collector reads large captures two to three times faster with it"),
     )
     return [

@@ -13,6 +13,7 @@ from lab.traffic.flood import Flood
 from lab.traffic.groups import Broadcast, Multicast
 from lab.traffic.http import Http
 from lab.traffic.icmp_error import IcmpError
+from lab.traffic.iperf3 import Iperf3
 from lab.traffic.mix import Mix
 from lab.traffic.odd import ExtensionHeaders, Fragments, Vlan
 from lab.traffic.packets import Packets
@@ -23,7 +24,7 @@ from lab.traffic.tcp import Tcp
 from lab.traffic.udp import Udp
 
 _KINDS: tuple[type[Traffic], ...] = (
-    *(Ping, Udp, Tcp, Http, Dns),
+    *(Ping, Udp, Tcp, Http, Dns, Iperf3),
     *(Multicast, Broadcast, Arp, Voip, Video, Mix),
     *(Scan, Flood),
     *(Fragments, Vlan, ExtensionHeaders, IcmpError, Packets),

@@ -41,6 +41,7 @@ KINDS_OF_TRAFFIC = {
     "video": "video",
     "http": "web",
     "dns": "name-server",
+    "iperf3": "iperf3",
     "mix": "elephants-and-mice",
     "fragments": "fragments",
     "vlan": "vlan",

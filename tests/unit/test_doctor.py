@@ -109,6 +109,7 @@ def test_what_no_lab_runs_without(without: str, name: str, found: str) -> None:
         ("nfdump", "nfdump"),
         ("pmacctd", "pmacct"),
         ("softflowd", "softflowd"),
+        ("iperf3", "iperf3"),
         ("cc", "gcc"),
     ],
 )
