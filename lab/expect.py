@@ -59,13 +59,42 @@ def expected(scenario: Scenario) -> Expected:
 def planned_stages(scenario: Scenario) -> tuple[tuple[Planned, ...], ...]:
     """What is sent; where all of a step is dropped, nobody waits for it."""
     stages = plan(scenario.traffic, scenario.build_topology())
-    controller = scenario.controller
-    if controller is None:
-        return stages
-    return tuple(
-        tuple(step.unheard() if all(map(controller.drops, step.flows)) else step for step in stage)
-        for stage in stages
-    )
+    controller = scenario.controller or ShortestPath()
+    topology = scenario.build_topology()
+
+    def truly(step: Planned) -> Planned:
+        if all(map(controller.drops, step.flows)):
+            return step.unheard()
+        ways = controller.ways(step.flows, topology)
+        return step.losing() if any(_after_loss(way.crossings, topology) for way in ways) else step
+
+    return tuple(tuple(map(truly, stage)) for stage in stages)
+
+
+def _after_loss(crossings: Iterable[Crossing], topology: Topology) -> frozenset[str]:
+    """Those of the switches where some of the packets may not come, since links lose them."""
+    if not topology.losing:
+        return frozenset()
+    after: set[str] = set()
+    for crossing in crossings:  # the nearest first
+        before = topology.before(crossing)
+        if before.node in after or before in topology.losing:
+            after.add(crossing.switch)
+    return frozenset(after)
+
+
+def _with_losses(ways: Iterable[Way], topology: Topology) -> Iterator[Way]:
+    """The ways, apart from what may be lost: there the wire tells."""
+    for way in ways:
+        after = _after_loss(way.crossings, topology)
+        if not after:
+            yield way
+            continue
+        sure = tuple(one for one in way.crossings if one.switch not in after)
+        rest = tuple(one for one in way.crossings if one.switch in after)
+        flow = replace(way.flow, packets=None, octets_l2=None, octets_l3=None, payload_octets=None)
+        yield way._replace(crossings=sure)
+        yield way._replace(flow=flow, crossings=rest, perhaps=True)
 
 
 def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point]:
@@ -103,7 +132,7 @@ def _flows(
     """Where each flow is seen; what several ways have in common is one flow there."""
     by_key: dict[FlowKey, list[ExpectedFlow]] = {}
     place = cache(_place)
-    for way in (controller or ShortestPath()).ways(planned, topology):
+    for way in _with_losses((controller or ShortestPath()).ways(planned, topology), topology):
         flow = _flow(
             way,
             place(way.crossings, everybody=way.flow.destination is None),

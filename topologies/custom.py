@@ -99,6 +99,8 @@ class Parameters(ShapeParameters):
         for one in self.qualities:
             if one.ends not in self.links and one.ends[::-1] not in self.links:
                 yield f"qualities names a link of {' and '.join(one.ends)}, which is not there"
+            elif not set(one.ends) <= set(self.switches):
+                yield f"{' and '.join(one.ends)} are not two switches: other links stay perfect"
         for name in self.hosts:
             if not 1 <= interfaces[name] <= _MOST_INTERFACES_OF_A_HOST:
                 yield f"the host {name} has {interfaces[name]} links; give it 1 or 2"

@@ -401,6 +401,21 @@ class Topology:
             if port.node in self._switches and port not in in_tree and far not in first
         )
 
+    @cached_property
+    def losing(self) -> frozenset[Port]:
+        """The ports at both ends of links that lose packets."""
+        lossy = (link for link in self.links if link.quality.loss_percent is not None)
+        return frozenset(port for link in lossy for port in (link.a, link.b))
+
+    def before(self, crossing: Crossing) -> Port:
+        """The port from which a packet came to a switch.
+
+        Raises:
+            KeyError: the switch has no such port.
+        """
+        ports = {port.number: port for port in self.ports(crossing.switch)}
+        return self.peer(ports[crossing.in_port])
+
     def vlan_of(self, port: Port) -> int | None:
         """The VLAN whose untagged frames a switch port takes; None: all, tagged (a trunk)."""
         return self._hosts[node].vlan if (node := self.peer(port).node) in self._hosts else None

@@ -61,6 +61,9 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
     experiment says nothing about the exporter. A run that compared nothing is INVALID too, and so
     is one with something in it that could not be judged.
     """
+    lacking = evidence.witnesses.skipped
+    if lacking is not None:
+        return Verdict(expected.scenario, Outcome.SKIPPED, (), notes=(lacking,))
     broken = breaks(expected, evidence)
     strays = tuple(Break("exporter", stray) for stray in evidence.strays)
     compared = (*checks(expected, evidence), *collected.checks(evidence))

@@ -97,6 +97,7 @@ class Witnesses(_Told):
 
     Attributes:
         failed: what broke the lab itself; None if nothing did.
+        skipped: what this machine lacks that the scenario needs; None if nothing.
         traffic_started_ns: wall clock, nanoseconds, before the first packet.
         traffic_finished_ns: likewise, after the last.
         clock_moved_ms: how far the flush moved the switch's clock.
@@ -106,6 +107,7 @@ class Witnesses(_Told):
     """
 
     failed: str | None = None
+    skipped: str | None = None
     traffic_started_ns: int | None = None
     traffic_finished_ns: int | None = None
     clock_moved_ms: int | None = None

@@ -20,7 +20,7 @@ from exporters import Bridge, Probe
 from lab.disturbances import Disturbance, LinkFlap, OfDatagrams, SwitchRestart
 from lab.expect import planned_stages
 from lab.jsonfile import write_json
-from lab.run import controller, probes, wire
+from lab.run import controller, links, probes, wire
 from lab.run.network import Network
 from lab.run.openvswitch import OpenVSwitch, PrivateSwitch, SystemSwitch
 from lab.run.programs import Program, run_stage
@@ -79,6 +79,8 @@ def _session(request: dict[str, Any], emit: Emit) -> Iterator[Session]:
         yield session
     except BaseException as failure:  # Mininet leaves by SystemExit
         session.witnesses["failed"] = f"{type(failure).__name__}: {failure}"
+        if isinstance(failure, links.CannotShape):
+            session.witnesses["skipped"] = str(failure)
         raise
     finally:
         session.finish()
@@ -147,6 +149,7 @@ class Session:
             self.switch.build(self.network.bridges(), controller.TARGET)
             self.controller.ready()
         self.network.start(ipv6=self.scenario.uses_ipv6)
+        links.shape(self.topology)
         self._capture = self._start_capture()
         self.witnesses["receiver"] = self._receiver.ready()
         self._udp_before = _udp_counters()

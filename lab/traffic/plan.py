@@ -42,6 +42,7 @@ class Planned:
         flows: what it makes.
         source_port: the first source port that it uses.
         heard: whether anything of it arrives; else nobody waits for it.
+        lossy: whether some of it may not arrive: then nobody waits for all of it.
         rounds: for a conversation the hosts and ports that it uses, each time that it is done.
         schedule: for scheduled packets all of them, from the beginning of the stage on.
     """
@@ -52,6 +53,7 @@ class Planned:
     source_port: int
     rounds: tuple[Ends, ...] = ()
     heard: bool = True
+    lossy: bool = False
     schedule: Schedule | None = None
 
     @property
@@ -68,8 +70,12 @@ class Planned:
 
     def unheard(self) -> Planned:
         """The same where all of it is dropped: nothing arrives that the sender could wait for."""
+        return replace(self.losing(), heard=False)
+
+    def losing(self) -> Planned:
+        """The same where some of it is lost, so that the sender must not wait for each packet."""
         rounds = tuple(replace(ends, window=_NO_WINDOW) for ends in self.rounds)
-        return replace(self, heard=False, rounds=rounds)
+        return replace(self, lossy=True, rounds=rounds)
 
 
 def plan(

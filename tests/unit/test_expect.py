@@ -107,3 +107,18 @@ def test_about_is_a_region_and_background_a_pattern():
     assert duration.measures == {"duration_s": Region(None, 0.5)}
     assert duration.exporters == ("ipfix",)
     assert whole.background[0].protocols == (1, 58)
+
+
+def test_behind_a_link_that_loses_packets_the_wire_tells_how_many():
+    tree = {"tree": {"depth": 2, "fanout": 2, "loss_percent": 5}}
+    before, behind = expected(scenario(topology=tree)).flows
+    assert (before.path, before.packets, before.perhaps) == (("s2",), 10, False)
+    assert (behind.path, behind.packets, behind.perhaps) == (("s1", "s3"), None, True)
+
+
+def test_what_an_access_list_drops_is_expected_at_the_first_switch_and_nobody_waits_for_it():
+    denied = {"access-list": {"deny": [{"protocol": "udp"}]}}
+    whole = expected(scenario(controller=denied))
+    (flow,) = whole.flows
+    assert (flow.path, flow.copies) == (("s2",), (0,))
+    assert whole.programs == ("step 1 send",)
