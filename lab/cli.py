@@ -235,6 +235,37 @@ def new(file: Path, like: str | None) -> None:
 
 
 @main.command()
+@click.argument("scenario", metavar="NAME|FILE")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the SVG here instead."
+)
+def graph(scenario: str, out: Path | None) -> None:
+    """Draw a scenario's network as SVG, laid out by Graphviz; nothing leaves this machine.
+
+    \b
+    Example:
+      flowlab graph fat-tree --out fat-tree.svg
+    """
+    import subprocess
+
+    from topologies.dot import dot
+
+    text = dot(_load(scenario).build_topology())
+    try:
+        drawn = subprocess.run(
+            ("dot", "-Tsvg"), input=text.encode(), capture_output=True, check=True
+        ).stdout
+    except FileNotFoundError:
+        stop(Exit.CANNOT_RUN, "the program dot (package graphviz) is missing; run ./flowlab graph")
+    except subprocess.CalledProcessError as failed:
+        stop(Exit.CANNOT_RUN, f"dot could not draw it: {failed.stderr.decode(errors='replace')}")
+    if out is None:
+        click.echo(drawn.decode(), nl=False)
+    else:
+        out.write_bytes(drawn)
+
+
+@main.command()
 @click.argument("scenarios", nargs=-1, metavar="[NAME|FILE]...")
 def lint(scenarios: tuple[str, ...]) -> None:
     """Check scenario files: every fault with its line and column, and what to do about it."""
