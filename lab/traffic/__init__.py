@@ -18,6 +18,7 @@ from lab.traffic.mix import Mix
 from lab.traffic.odd import ExtensionHeaders, Fragments, Vlan
 from lab.traffic.packets import Packets
 from lab.traffic.ping import Ping
+from lab.traffic.replay import Replay
 from lab.traffic.rtp import Video, Voip
 from lab.traffic.scan import Scan
 from lab.traffic.tcp import Tcp
@@ -27,7 +28,7 @@ _KINDS: tuple[type[Traffic], ...] = (
     *(Ping, Udp, Tcp, Http, Dns, Iperf3),
     *(Multicast, Broadcast, Arp, Voip, Video, Mix),
     *(Scan, Flood),
-    *(Fragments, Vlan, ExtensionHeaders, IcmpError, Packets),
+    *(Fragments, Vlan, ExtensionHeaders, IcmpError, Packets, Replay),
 )
 KINDS: dict[str, type[Traffic]] = {kind.kind: kind for kind in _KINDS}
 """Every traffic kind by the name that a scenario calls it."""

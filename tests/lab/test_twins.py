@@ -42,6 +42,7 @@ KINDS_OF_TRAFFIC = {
     "http": "web",
     "dns": "name-server",
     "iperf3": "iperf3",
+    "replay": "replay",
     "mix": "elephants-and-mice",
     "fragments": "fragments",
     "vlan": "vlan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ LEAST = {
     "exporters": ["netflow"],
     "traffic": [{"ping": {"from": "h1", "to": "h2"}}],
 }
+CAPTURE = Path(__file__).parents[3] / "scenarios" / "protocols" / "replayed.pcap"
 FLOW = {"from": "h1", "to": "h2", "protocol": "udp"}
 
 
@@ -197,6 +199,8 @@ def test_every_topology_and_every_traffic_kind_can_be_written():
     assert scenario(topology={"custom": own}).build_topology().kind == "custom"
     for kind in KINDS:
         given = {"from": "h1", "to": "h2", "layers": [{"UDP": {}}]}
+        if kind == "replay":
+            given = {"file": str(CAPTURE), "hosts": {"192.0.2.1": "h1", "192.0.2.2": "h2"}}
         fields = {field.alias or name for name, field in KINDS[kind].model_fields.items()}
         settings = {key: value for key, value in given.items() if key in fields}
         ((step,),) = scenario(traffic=[{kind: settings}]).traffic

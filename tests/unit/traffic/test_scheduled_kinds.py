@@ -41,6 +41,15 @@ STEPS = {
     "icmp-error": {**ENDS, "error": "too-big"},
     "icmp-error over IPv6": {**ENDS, "ip_version": 6},
     "packets": {**ENDS, "layers": LAYERS, "count": 3},
+    "replay": {
+        "file": "scenarios/protocols/replayed.pcap",
+        "hosts": {
+            "192.0.2.1": "h1",
+            "192.0.2.2": "h3",
+            "2001:db8:1::1": "h1",
+            "2001:db8:1::2": "h2",
+        },
+    },
 }
 
 
@@ -55,7 +64,7 @@ def frames(schedule):
 
 
 def test_every_scheduled_kind_is_tried_here():
-    scheduled = {name for name, kind in KINDS.items() if hasattr(kind, "schedule")} - {"replay"}
+    scheduled = {name for name, kind in KINDS.items() if hasattr(kind, "schedule")}
     assert scheduled == {name.partition(" ")[0] for name in STEPS}
 
 
@@ -102,7 +111,7 @@ def test_flows_add_up_to_the_packets_and_the_octets(name):
     senders = set(schedule.senders)
     own = [flow for flow in schedule.flows() if flow.source in senders or name == "arp"]
     answered = sum(flow.packets for flow in schedule.flows()) - len(schedule)
-    assert answered == (len(schedule) if name.startswith("scan") else 0)
+    assert answered == {"scan": len(schedule), "replay": 3}.get(name.split()[0], 0)
     if not answered:
         assert sum(flow.whole_frames for flow in own) == schedule.octets
 
@@ -173,3 +182,21 @@ def test_what_an_author_leaves_out_is_taken_from_the_hosts():
     assert (packet.src, packet.dst) == ("02:00:00:00:00:01", "02:00:00:00:00:03")
     assert (packet[IP].src, packet[IP].dst, packet[IP].ttl) == ("10.0.0.1", "10.0.0.3", 3)
     assert packet[UDP].dport == 53
+
+
+def test_a_replay_changes_addresses_and_keeps_ports_lengths_and_times():
+    schedule = planned("replay")
+    packets = [Ether(frame) for frame in frames(schedule)]
+    assert len(packets) == 16  # of 18: another address, and ARP
+    assert {packet[IP].src for packet in packets if IP in packet} == {"10.0.0.1", "10.0.0.3"}
+    assert packets[0][UDP].dport == 53
+    assert packets[0][IP].ttl == 57
+    assert schedule.at_s[:3] == pytest.approx([0, 0.01, 0.02])
+    assert planned("replay", speed=10).at_s[-1] == pytest.approx(schedule.at_s[-1] / 10)
+
+
+def test_what_cannot_be_replayed_is_a_fault():
+    with pytest.raises(ValidationError, match="there is no file nowhere"):
+        planned("replay", file="nowhere.pcap")
+    with pytest.raises(ValidationError, match="cannot be replayed"):
+        planned("replay", file="README.md")
