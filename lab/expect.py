@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lab.traffic.plan import Planned
     from topologies import Crossing, Topology
 
+VLAN_TAG_OCTETS: Final = 4
 _OWN_PORT: Final = 1
 """What is flooded leaves by the bridge's own port (LOCAL) as well, to the machine that it is on."""
 
@@ -97,6 +98,30 @@ def _with_losses(ways: Iterable[Way], topology: Topology) -> Iterator[Way]:
         yield way._replace(flow=flow, crossings=rest, perhaps=True)
 
 
+def _with_tags(ways: Iterable[Way], topology: Topology) -> Iterator[Way]:
+    """The ways, those in VLANs switch by switch: with a tag a frame is longer."""
+    for way in ways:
+        if topology.host(way.flow.source).vlan is None:
+            yield way
+            continue
+        for crossing in way.crossings:
+            octets = way.flow.whole_frames
+            if octets is not None and way.flow.packets is not None and crossing.tag is not None:
+                octets += VLAN_TAG_OCTETS * way.flow.packets
+            yield way._replace(flow=replace(way.flow, octets_l2=octets), crossings=(crossing,))
+
+
+def _retag_octets(way: Way, topology: Topology) -> int:
+    """See `ExpectedFlow.retag_octets`."""
+    if topology.host(way.flow.source).vlan is None:
+        return 0
+    (crossing,) = way.crossings
+    ports = {port.number: port for port in topology.ports(crossing.switch)}
+    trunks = sum(topology.vlan_of(ports[number]) is None for number in crossing.out_ports)
+    tagged = len(crossing.out_ports) if crossing.tag is not None else 0
+    return VLAN_TAG_OCTETS * (trunks - tagged)
+
+
 def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point]:
     for exporter in exporters:
         observes = exporter.observes()
@@ -132,12 +157,15 @@ def _flows(
     """Where each flow is seen; what several ways have in common is one flow there."""
     by_key: dict[FlowKey, list[ExpectedFlow]] = {}
     place = cache(_place)
-    for way in _with_losses((controller or ShortestPath()).ways(planned, topology), topology):
+    ways = (controller or ShortestPath()).ways(planned, topology)
+    for way in _with_tags(_with_losses(ways, topology), topology):
         flow = _flow(
             way,
             place(way.crossings, everybody=way.flow.destination is None),
             reactive=controller is not None and controller.reactive,
         )
+        if longer := _retag_octets(way, topology):
+            flow = replace(flow, retag_octets=longer)
         by_key.setdefault(flow.key, []).append(flow)
     for same in by_key.values():
         switches = [switch for flow in same for switch in flow.path]
@@ -213,6 +241,7 @@ def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
     return ExpectedFlow(
         flows[0].key,
         (),
+        retag_octets=flows[0].retag_octets,
         reactive=flows[0].reactive,
         perhaps=all(flow.perhaps for flow in flows),
         packets=_sum(flow.packets for flow in flows),

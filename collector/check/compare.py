@@ -77,7 +77,8 @@ def _exact(
         out = evidence.egress.get((point.exporter, point.observation_point, reported_as), NOTHING)
         times = flow.copies_at(point.observation_point)
         for measure, egress in _EGRESS.items():
-            check = _counted(point, flow, measure, expected, out, wire, times)
+            longer = flow.retag_octets if measure == "octets_l2" else 0
+            check = _counted(point, flow, measure, expected, out, wire, times, longer=longer)
             yield replace(check, measure=egress)
 
 
@@ -97,6 +98,7 @@ def _counted(
     wire: Counted,
     times: int = 1,
     again: Counted | None = None,
+    longer: int = 0,
 ) -> Check:
     """A count against what was declared or, where only the wire can tell, against the wire.
 
@@ -108,6 +110,7 @@ def _counted(
         seen: what was observed.
         wire: what crossed the wire.
         times: how often each packet is counted.
+        longer: octets that each packet is longer than it was.
         again: what a controller handed back to the switch, and so is counted once more.
     """
     field = _COUNTED_AS.get(measure, measure)
@@ -119,8 +122,11 @@ def _counted(
         return _check(point, flow.key, measure, None, observed, Outcome.INVALID, why)
     if again is not None and measure in _TOLERANCE_OF:
         wanted += getattr(again, field) or 0
+    packets = wire.packets if flow.packets is None else flow.packets
     tolerance = expected.tolerances.get(_TOLERANCE_OF.get(measure, ""), EXACT)
-    return _measured(point, flow.key, measure, tolerance.around(wanted * times), seen)
+    return _measured(
+        point, flow.key, measure, tolerance.around(wanted * times + longer * packets), seen
+    )
 
 
 def _measured(point: Point, key: FlowKey, measure: str, region: Region, seen: Counted) -> Check:

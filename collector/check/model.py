@@ -137,6 +137,8 @@ class ExpectedFlow:
         octets_l3: likewise.
         payload_octets: what a TCP connection carries this way; None for the rest.
         ports: the switch ports that it crosses, in or out.
+        retag_octets: how many octets longer all copies of a packet together leave than as many
+            would be of its length when it comes, for VLAN tags put on and taken off.
         reactive: whether a controller may send some of its packets on: those count twice.
         perhaps: whether it may be that none of its packets comes there.
         copies: by how many ports each packet leaves, switch by switch as in `path`; None: by one.
@@ -152,6 +154,7 @@ class ExpectedFlow:
     ports: tuple[str, ...] = ()
     copies: tuple[int, ...] | None = None
     later_fragments: bool = False
+    retag_octets: int = 0
     reactive: bool = False
     perhaps: bool = False
 

@@ -122,3 +122,14 @@ def test_what_an_access_list_drops_is_expected_at_the_first_switch_and_nobody_wa
     (flow,) = whole.flows
     assert (flow.path, flow.copies) == (("s2",), (0,))
     assert whole.programs == ("step 1 send",)
+
+
+def test_between_switches_with_vlans_frames_are_four_octets_longer():
+    first, second = expected(
+        scenario(
+            topology={"vlans": {"switches": 2}},
+            traffic=[{"udp": {"from": "h1", "to": "h3", "datagrams": 10, "payload_octets": 100}}],
+        )
+    ).flows
+    assert (first.path, first.octets_l2, first.retag_octets) == (("s1",), 1420, 4)
+    assert (second.path, second.octets_l2, second.retag_octets) == (("s2",), 1460, -4)
