@@ -11,9 +11,11 @@ import mmap
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lab.scenario.units import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 ETHERNET_HEADER_OCTETS: Final = 14
 IP_HEADER_OCTETS: Final = {4: 20, 6: 40}
+MOST_FRAMES: Final = 1_000_000
+"""The most that a step of scheduled packets may send."""
 FIRST_SOURCE_PORT: Final = 40_000
 """Automatic source ports count up from here: in no well-known range, the same at each run."""
 LAST_PORT: Final = 65_535
@@ -255,6 +259,20 @@ class Conversation(FromTo):
 
 class Scheduled(Traffic):
     """Packets that are known beforehand: planned by `schedule`, sent by `lab.traffic.player`."""
+
+    @property
+    def frames(self) -> int:
+        """How many frames it sends, done once; about so many where chance decides."""
+        names = ("count", "datagrams", "packets")
+        return max(int(getattr(self, name, 1)) for name in names)
+
+    @model_validator(mode="after")
+    def _is_not_too_much(self) -> Self:
+        """What is known beforehand is kept in memory: there has to be an end to it."""
+        if self.frames * self.repeat > MOST_FRAMES:
+            message = f"{self.frames * self.repeat} packets are more than a step may have"
+            raise fault(message, f"send at most {MOST_FRAMES}, repetitions included")
+        return self
 
     @property
     def pause_s(self) -> float:

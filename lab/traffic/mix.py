@@ -69,6 +69,11 @@ class Mix(Scheduled):
         """See `Traffic.hosts`."""
         return self.among or ()
 
+    @property
+    def frames(self) -> int:
+        """See `Scheduled.frames`: the mean is kept but for the flows that are cut at the most."""
+        return int(self.flows * min(self.mean_packets, self.most_packets))
+
     def in_words(self) -> str:
         """See `Traffic.in_words`."""
         who = "all hosts" if self.among is None else ", ".join(self.among)

@@ -62,6 +62,11 @@ class Fragments(_Datagrams):
         default=1500, description="The longest IP packet."
     )
 
+    @property
+    def frames(self) -> int:
+        """See `Scheduled.frames`; the headers leave at least 80 octets of a packet."""
+        return self.datagrams * (self.payload_octets // (self.mtu_octets - 48) + 1)
+
     def in_words(self) -> str:
         """See `Traffic.in_words`."""
         return self._words(f"in fragments of at most {self.mtu_octets}")

@@ -59,6 +59,11 @@ class Voip(Scheduled, FromTo):
         """Packets in each direction of each call."""
         return max(1, int(self.duration_s * self.rate_pps + _EPSILON_S))
 
+    @property
+    def frames(self) -> int:
+        """See `Scheduled.frames`: both ways."""
+        return 2 * self.calls * self.packets
+
     def in_words(self) -> str:
         """See `Traffic.in_words`."""
         calls = "a call" if self.calls == 1 else f"{self.calls} calls"
@@ -142,6 +147,11 @@ class Video(Scheduled, FromTo):
     def pictures(self) -> int:
         """How many there are."""
         return max(1, int(self.duration_s * self.pictures_per_s + _EPSILON_S))
+
+    @property
+    def frames(self) -> int:
+        """See `Scheduled.frames`."""
+        return self.pictures * max(self.burst_packets, self.key_packets)
 
     def in_words(self) -> str:
         """See `Traffic.in_words`."""

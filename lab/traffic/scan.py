@@ -68,6 +68,11 @@ class Scan(Scheduled):
         """See `Traffic.hosts`."""
         return self.source, *self.targets
 
+    @property
+    def frames(self) -> int:
+        """See `Scheduled.frames`."""
+        return len(self.targets) * len(self.ports)
+
     def in_words(self) -> str:
         """See `Traffic.in_words`."""
         ports = f"{len(self.ports)} ports" if len(self.ports) > 1 else f"port {self.ports[0]}"

@@ -200,3 +200,19 @@ def test_what_cannot_be_replayed_is_a_fault():
         planned("replay", file="nowhere.pcap")
     with pytest.raises(ValidationError, match="cannot be replayed"):
         planned("replay", file="README.md")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("arp", {"count": 100_000, "repeat": 11}),
+        ("mix", {"flows": "200k", "mean_packets": 10}),
+        ("voip", {"calls": 1000, "duration_s": 600}),
+        ("video", {"duration_s": 600, "pictures_per_s": 240}),
+        ("scan", {"ports": "1-60000", "repeat": 9}),
+        ("fragments", {"datagrams": 100_000, "payload_octets": 65_000}),
+    ],
+)
+def test_a_step_that_would_fill_the_memory_is_refused(name, changes):
+    with pytest.raises(ValidationError, match="packets are more than a step may have"):
+        planned(name, **changes)
