@@ -23,6 +23,8 @@ CHECKOUT: Final = Path(__file__).resolve().parents[1]
 TESTS: Final = "tests"
 """The name of the last step, the one that takes pytest's arguments."""
 
+_ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=loadfile")
+"""Of pytest-xdist: the tests of a file stay together, since they share what was run for them."""
 _SHELL_SCRIPTS: Final = ("flowlab", ".ci/run")
 _LINT_IMPORTS: Final = (
     "import sys; from importlinter.cli import lint_imports_command; "
@@ -128,8 +130,9 @@ def _passes(step: Step) -> bool:
 
 
 def _tests_pass(pytest_arguments: Sequence[str]) -> bool:
-    """Hand the terminal to pytest, which shows its own progress."""
-    command = (sys.executable, "-m", "pytest", *pytest_arguments)
+    """Hand the terminal to pytest, which shows its own progress; all tests run on all cores."""
+    chosen = pytest_arguments or _ON_ALL_CORES
+    command = (sys.executable, "-m", "pytest", *chosen)
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode == 0
 
 

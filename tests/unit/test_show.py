@@ -37,7 +37,7 @@ def test_the_flagship_is_shown_whole():
         "linear: switches 2, hosts_per_switch 1",
         "│   s1  2├───┤2   s2  │",
         "h1  10.0.0.1  2001:db8::1  02:00:00:00:00:01",
-        "sflow    sFlow v5    sampling 1, polling_s 0, header_octets 128",
+        "sflow    sFlow v5    targets ipv4, sampling 1, polling_s 0, header_octets 128",
         "1. h1 → h2: 250 UDP datagrams of 1000 octets to port 5001",
         """\
   udp 10.0.0.1:40000 → 10.0.0.2:5001  at s1, s2
