@@ -21,7 +21,11 @@ _PATIENCE_S: Final = 60
 
 def compile_kernel() -> str | None:
     """Have the kernel compiled; None, or why it is not there."""
-    if kernel.SWITCH in os.environ or kernel.library() is not None:
+    if kernel.SWITCH in os.environ:
+        return None
+    if kernel.library() is not None:
+        # Perhaps somebody else has compiled it since this process looked for it.
+        kernel.forget()
         return None
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:

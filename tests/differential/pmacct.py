@@ -71,6 +71,7 @@ _PROTOCOLS: Final = {
     "tcp": 6,
     "udp": 17,
     "gre": 47,
+    "ipv6-frag": 44,
     "ipv6-icmp": 58,
     "sctp": 132,
     "ip": 0,
