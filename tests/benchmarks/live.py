@@ -24,10 +24,10 @@ import numpy as np
 from rich.console import Console
 
 from collector import pcap
+from collector.backends.daemons import wait_until_bound
 from collector.sending import send
 from tests.benchmarks import corpora
 from tests.benchmarks.peers import CHECKOUT
-from tests.daemons import wait_until_bound
 
 if TYPE_CHECKING:
     from collector.decode import Datagrams

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import polars as pl
 
 from collector import pcap
+from collector.backends import pmacct, tshark
+from collector.backends.daemons import Failed, wait_until_bound
 from collector.sending import send
-from tests.daemons import Failed, wait_until_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -210,20 +211,15 @@ class Pmacct(Peer):
         """One daemon and its plugin."""
         out, settings = case.folder / "flows.csv", case.folder / "pmacct.conf"
         program = "sfacctd" if case.name == "sflow" else "nfacctd"
-        lines = {
-            "plugins": "print",
-            "aggregate": "src_host, dst_host, src_port, dst_port, proto",
-            "print_output": "csv",
-            "print_output_file": str(out),
-            "print_refresh_time": "86400",
-            "print_cache_entries": "131071",
-            "plugin_pipe_size": str(64 << 20),
-            "plugin_buffer_size": str(256 << 10),
-            f"{program}_ip": "127.0.0.1",
-            f"{program}_port": str(case.port),
-            f"{program}_pipe_size": str(16 << 20),
-        }
-        text = "".join(f"{name}: {value}\n" for name, value in lines.items())
+        text = pmacct.settings(
+            program,
+            case.port,
+            aggregate="src_host, dst_host, src_port, dst_port, proto",
+            print_output="csv",
+            print_output_file=out,
+            print_cache_entries=131_071,
+            plugin_buffer_size=256 << 10,
+        )
         settings.write_text(text, encoding="utf-8")
         cost = fed(case, program, "-f", str(settings))
         rows = pl.read_csv(out)
@@ -244,8 +240,7 @@ class Tshark(Peer):
         """One command; the values of a datagram's records are joined by commas."""
         out = case.folder / "fields.tsv"
         kind = "sflow" if case.name == "sflow" else "cflow"
-        # Templates of more fields than it believes in by itself; only what is asked for is printed.
-        options = ["-o", "cflow.max_template_fields:0"] if kind == "cflow" else []
+        options = tshark.LONG_TEMPLATES if kind == "cflow" else ()
         wanted = [part for name in _SHOWN[kind] for part in ("-e", name)]
         decoding = ["-n", "-d", f"udp.port=={case.port},{kind}", *options]
         command = ["tshark", "-r", str(case.capture), *decoding, "-T", "fields", *wanted]

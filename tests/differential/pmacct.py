@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tests.daemons import Failed, fed, free_port
+from collector.backends import pmacct
+from collector.backends.daemons import FAMILIES, Burst, Failed, ended, fed
+from collector.decode import NETFLOW, SFLOW
 from tests.differential.nfdump import addresses, known, sampled, when_ns
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SAYS: Final = (
     "records that are alike in all of these are compared together. No options data, no "
     "counters."
 )
-PROGRAMS: Final = ("nfacctd", "sfacctd")
+PROGRAMS: Final = pmacct.Pmacct.programs
 _NAMES: Final = {
     "ip_src": "source",
     "ip_dst": "destination",
@@ -65,19 +65,6 @@ _ASKED: Final = (
 )
 _ASKED_OF_NETFLOW: Final = ("timestamp_start", "timestamp_end", "export_proto_seqno")
 """Of sFlow it knows no times, and with these in the key no packets either."""
-_PROTOCOLS: Final = {
-    "icmp": 1,
-    "ipencap": 4,
-    "tcp": 6,
-    "udp": 17,
-    "gre": 47,
-    "ipv6-frag": 44,
-    "ipv6-icmp": 58,
-    "sctp": 132,
-    "ip": 0,
-}
-"""Those that it names."""
-_LOST: Final = "Missing data detected"
 _BESIDE: Final = {
     "vlanId": "vlanId",
     "sourceIPv4PrefixLength": "sourcePrefixLength",
@@ -98,8 +85,8 @@ def rows(cases: Sequence[Case]) -> Mapping[str, list[Row]]:
     found: dict[str, list[Row]] = {case.name: [] for case in cases}
     with tempfile.TemporaryDirectory(prefix="flowlab-") as scratch, ThreadPoolExecutor(2) as pool:
         runs = [
-            pool.submit(_summed, Path(scratch), program, addresses(cases, sflow=is_sflow))
-            for program, is_sflow in (("nfacctd", False), ("sfacctd", True))
+            pool.submit(_summed, Path(scratch), family, addresses(cases, sflow=family == SFLOW))
+            for family in FAMILIES
         ]
         for run in runs:
             for name, row in run.result():
@@ -108,66 +95,36 @@ def rows(cases: Sequence[Case]) -> Mapping[str, list[Row]]:
 
 
 def _summed(
-    folder: Path, program: str, addressed: Sequence[tuple[str, str, Datagrams]]
+    folder: Path, family: str, addressed: Sequence[tuple[str, str, Datagrams]]
 ) -> list[tuple[str, Row]]:
     """Sums of some cases, each with its name."""
     if not addressed:
         return []
-    status = _run(folder, program, addressed)
-    said = (folder / f"{program}.txt").read_text(encoding="utf-8", errors="replace")
-    if status or _LOST in said:
-        message = f"{program} ended with {status}, or lost records"
-        raise Failed(message)
-    out = folder / f"{program}.json"
-    text = out.read_text(encoding="utf-8") if out.exists() else ""
-    is_sflow = program == "sfacctd"
+    if status := _run(folder, family, addressed):
+        raise Failed(ended(status))
+    is_sflow = family == SFLOW
     names = {address: name for address, name, _ in addressed}
     names |= {agent: name for _, name, some in addressed if is_sflow for agent in _agents6(some)}
-    summed = [json.loads(line) for line in text.splitlines()]
+    summed = pmacct.printed(folder, pmacct.RECEIVES[family])
     return [(names[one["peer_ip_src"]], _row(one, is_sflow=is_sflow)) for one in summed]
 
 
 def _run(
     folder: Path,
-    program: str,
+    family: str,
     addressed: Sequence[tuple[str, str, Datagrams]],
     until: str = "",
-    end: signal.Signals = signal.SIGINT,
 ) -> int:
-    """Have datagrams summed up; the program's exit status."""
-    port, is_sflow = free_port(), program == "sfacctd"
-    lines = {
-        "plugins": "print",
-        "aggregate": ", ".join((*_ASKED, *(() if is_sflow else _ASKED_OF_NETFLOW))),
-        "print_output": "json",
-        "print_output_file": folder / f"{program}.json",
-        "print_refresh_time": 86_400,
-        "print_cache_entries": 16_411,
-        "plugin_pipe_size": 64 << 20,
-        "plugin_buffer_size": 64 << 10,
-        "timestamps_rfc3339": "true",
-        "timestamps_utc": "true",
-        f"{program}_ip": "127.0.0.1",
-        f"{program}_port": port,
-        f"{program}_pipe_size": 16 << 20,
-        **({"sfacctd_renormalize": "true"} if is_sflow else {}),
-    }
-    settings = folder / f"{program}.conf"
-    text = "".join(f"{name}: {value}\n" for name, value in lines.items())
-    settings.write_text(text, encoding="utf-8")
+    """Have datagrams summed up; the program's exit status. With `until` it is killed there."""
+    asked = _ASKED + (() if family == SFLOW else _ASKED_OF_NETFLOW)
+    daemon = pmacct.daemon(family, folder, asked, renormalize=family == SFLOW)
+    if until:
+        daemon = replace(daemon, end=signal.SIGKILL)
     sources = [(address, datagrams) for address, _, datagrams in addressed]
-    if is_sflow:
+    if family == SFLOW:
         # Of sFlow it names the agent, not the sender: so the sender becomes the agent.
         sources = [(address, _from_agent(datagrams, address)) for address, datagrams in sources]
-    return fed(
-        [program, "-f", str(settings)],
-        port,
-        sources,
-        folder / f"{program}.txt",
-        ready="JSON: setting object handlers",
-        until=until,
-        end=end,
-    )
+    return fed(daemon, [Burst(address, 0, family, some) for address, some in sources], until=until)
 
 
 def _from_agent(datagrams: Datagrams, address: str) -> Datagrams:
@@ -192,31 +149,27 @@ def breaks(case: Case) -> bool:
     """Whether nfacctd makes so many records of a case that it loses some."""
     with tempfile.TemporaryDirectory(prefix="flowlab-") as scratch:
         addressed = addresses([case], sflow=False)
-        _run(Path(scratch), "nfacctd", addressed, until=_LOST, end=signal.SIGKILL)
-        said = (Path(scratch) / "nfacctd.txt").read_text(encoding="utf-8", errors="replace")
-    return _LOST in said
+        _run(Path(scratch), NETFLOW, addressed, until=pmacct.LOST)
+        try:
+            pmacct.printed(Path(scratch), pmacct.RECEIVES[NETFLOW])
+        except Failed:
+            return True
+    return False
 
 
 def _row(one: Mapping[str, Any], *, is_sflow: bool) -> Row:
     """A sum in our terms."""
     row: Row = {name: one[theirs] for theirs, name in _NAMES.items() if theirs in one}
     row["tcpControlBits"] = int(one["tcp_flags"])
-    protocol = one["ip_proto"]
-    row["protocolIdentifier"] = _PROTOCOLS[protocol] if protocol in _PROTOCOLS else int(protocol)
+    row["protocolIdentifier"] = pmacct.protocol_number(one["ip_proto"])
     for end in ("flowStart", "flowEnd"):
         if end in row:
-            text = row[end].replace("Z", "+00:00")
-            row[end] = 0 if text.startswith("0000") else _us(datetime.fromisoformat(text))
+            row[end] = pmacct.microseconds(row[end])
     row.pop("sequence", None)
     if is_sflow:
         # It shows the octet TOS of the packet, which flowlab does not.
         row.pop("ipClassOfService")
     return known(row)
-
-
-def _us(then: datetime) -> int:
-    """Microseconds since 1970."""
-    return round(then.timestamp() * 1_000_000)
 
 
 # ── in our terms ──

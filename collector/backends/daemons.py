@@ -1,0 +1,347 @@
+"""Programs that listen on UDP ports: started, fed, ended when they have read all.
+
+Every wait is for a condition, with a limit: that a port is bound, that words were written, that the
+kernel's queue is empty (/proc/net/udp). A program that dies says so by its exit status; one that
+does not read or does not end is hung, and is killed with all that it started.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from collector.decode import NETFLOW, PORTS, SFLOW, Datagrams
+from collector.decode.address import ip_texts
+from collector.sending import send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+LOOPBACK: Final = "127.0.0.1"
+FAMILIES: Final = (NETFLOW, SFLOW)
+"""What a port is for: NetFlow and IPFIX tell themselves apart, sFlow does not."""
+_READY_S: Final = 20.0
+_DRAINED_S: Final = 30.0
+_END_S: Final = 30.0
+_TICK_S: Final = 0.001
+_AT_ONCE: Final = 8
+"""Datagrams: even long ones find room in any receive buffer."""
+_ONE_MORE: Final = Datagrams.of([b"\0"], 0)
+"""When it has been taken, all before has been worked on. Collectors throw away what they have just
+taken when the signal comes: then it is this one."""
+
+
+class Failed(Exception):
+    """A program did not do its work; the text says what it said."""
+
+
+class Crashed(Failed):
+    """It ended by itself, or with an error."""
+
+
+class Hung(Failed):
+    """It was not ready, did not read, or did not end, within its time."""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A program that listens, and stays in the foreground.
+
+    Attributes:
+        command: the program and its arguments.
+        ports: where it listens, by what is sent there (`FAMILIES`).
+        said: a file for what it writes.
+        ready: words that it writes when it is ready; "": when it has bound its ports.
+        settled: says whether all that it read has come out; asked until it does, before the end.
+        end: the signal that ends it.
+        one_more: whether it loses what it has just taken when it is ended.
+        exporters: whose datagrams it gets; None: everybody's.
+        environment: variables that it gets besides.
+    """
+
+    command: Sequence[str]
+    ports: Mapping[str, int]
+    said: Path
+    ready: str = ""
+    settled: Callable[[], bool] | None = None
+    end: signal.Signals = signal.SIGTERM
+    one_more: bool = True
+    exporters: frozenset[str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Burst(NamedTuple):
+    """Datagrams that one sender sends to ports of one kind, one after the other."""
+
+    source: str
+    """Address to send from."""
+    source_port: int
+    """0: any."""
+    family: str
+    datagrams: Datagrams
+    exporter: str = ""
+    """The sender's address in the capture."""
+
+
+def free_port() -> int:
+    """A UDP port of the loopback that nobody listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def bursts(
+    datagrams: Datagrams, senders: Mapping[str, str], *, keep_ports: bool = True
+) -> Iterator[Burst]:
+    """A capture's datagrams in order, in runs of one sender and one kind.
+
+    Args:
+        datagrams: what was captured.
+        senders: the address to send from, by the one in the capture.
+        keep_ports: whether the ports are those of the capture.
+    """
+    if not len(datagrams):
+        return
+    texts = ip_texts(datagrams.source)
+    families = families_of(datagrams)
+    who = [
+        (*one, family)
+        for *one, family in zip(texts, datagrams.source_port.tolist(), families, strict=True)
+    ]
+    begins = [0, *(row for row in range(1, len(who)) if who[row] != who[row - 1]), len(who)]
+    for first, last in pairwise(begins):
+        address, port, family = who[first]
+        some = datagrams.take(np.arange(first, last))
+        yield Burst(senders[address], port if keep_ports else 0, family, some, address)
+
+
+def families_of(datagrams: Datagrams) -> list[str]:
+    """Whether each datagram is NetFlow or sFlow: by its port, else by its first octets."""
+    found = []
+    for port, at, size in zip(
+        datagrams.destination_port.tolist(),
+        datagrams.offset.tolist(),
+        datagrams.length.tolist(),
+        strict=True,
+    ):
+        family = PORTS.get(port)
+        if family is None:
+            # sFlow begins with a version of four octets, the others with one of two.
+            is_sflow = size >= 2 and not datagrams.buffer[at : at + 2].any()
+            family = SFLOW if is_sflow else NETFLOW
+        found.append(family)
+    return found
+
+
+def wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:
+    """Wait until somebody listens on a UDP port of this machine.
+
+    Raises:
+        Crashed: the program has ended.
+        Hung: nobody does.
+    """
+    _wait(lambda: bool(_sockets(port)), _READY_S, started, f"nobody listens on UDP port {port}")
+
+
+def wait_until_said(words: str, said: Path, started: subprocess.Popen[bytes]) -> None:
+    """Wait until a program has written these words.
+
+    Raises:
+        Crashed: the program has ended.
+        Hung: it has not.
+    """
+    text = f"it has not said {words!r}"
+    _wait(lambda: words in _text(said), _READY_S, started, text)
+
+
+def wait_until_drained(port: int, started: subprocess.Popen[bytes]) -> None:
+    """Wait until nothing waits in the receive buffers of a UDP port.
+
+    Raises:
+        Crashed: the program has ended.
+        Hung: it stays there.
+    """
+    _wait(lambda: not any(queues(port)), _DRAINED_S, started, f"UDP port {port} is not read")
+
+
+def _wait(
+    done: Callable[[], bool], limit_s: float, started: subprocess.Popen[bytes], otherwise: str
+) -> None:
+    until_s = time.monotonic() + limit_s
+    while time.monotonic() < until_s:
+        if started.poll() is not None:
+            raise Crashed(ended(started.returncode))
+        if done():
+            return
+        time.sleep(_TICK_S)
+    raise Hung(otherwise)
+
+
+def ended(status: int) -> str:
+    """What an exit status says."""
+    if status < 0:
+        return f"ended with signal {-status} ({signal.strsignal(-status)})"
+    return f"ended with status {status}"
+
+
+def queues(port: int) -> list[int]:
+    """Octets that wait in each socket that is bound to a UDP port."""
+    return [int(row[4].partition(":")[2], 16) for row in _sockets(port)]
+
+
+def drops(port: int) -> int:
+    """Datagrams to a UDP port that the kernel dropped: the socket's queue was full."""
+    return sum(int(row[-1]) for row in _sockets(port))
+
+
+def _sockets(port: int) -> list[list[str]]:
+    """The kernel's lines about sockets that are bound to a UDP port."""
+    found = []
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        with suppress(FileNotFoundError), Path(table).open(encoding="ascii") as lines:
+            rows = (line.split() for line in lines)
+            found += [row for row in rows if row[1].endswith(f":{port:04X}")]
+    return found
+
+
+def fed(daemon: Daemon, sent: Sequence[Burst], *, until: str = "") -> int:
+    """Run a collector on some datagrams, each of which it has read before the next ones come.
+
+    Args:
+        daemon: the collector.
+        sent: what is sent to it.
+        until: words for which is waited in the end, instead of for all being read: what is sent is
+            sent at once, and may be lost.
+
+    Returns:
+        Its exit status after the signal that ends it; negative if another signal did.
+
+    Raises:
+        Crashed: it ended while it was fed.
+        Hung: it never was ready, did not read what came, or did not end.
+        Failed: it lost what came.
+    """
+    own = [one for one in sent if daemon.exporters is None or one.exporter in daemon.exporters]
+    with running(daemon) as started, ExitStack() as sockets:
+        open_: dict[tuple[str, int, str], socket.socket] = {}
+        for one in own:
+            place = one.source, one.source_port, one.family
+            if place not in open_:
+                out = connected(one.source, one.source_port, daemon.ports[one.family])
+                open_[place] = sockets.enter_context(out)
+            _send(open_[place], one, daemon, started, wait=not until)
+        if until:
+            wait_until_said(until, daemon.said, started)
+        else:
+            _one_more(daemon, started)
+        if daemon.settled is not None:
+            _wait(daemon.settled, _DRAINED_S, started, "what it says goes on changing")
+        lost = 0 if until else sum(map(drops, daemon.ports.values()))
+        if lost and started.poll() is None:
+            raise Failed(f"{lost} datagrams were lost on the way")
+        return finished(started, daemon.end)
+
+
+def connected(source: str, source_port: int, port: int) -> socket.socket:
+    """A socket from an address of this machine to a port of the loopback.
+
+    The source port is only asked for: where somebody has it, it is another.
+    """
+    out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        out.bind((source, source_port))
+    except OSError:
+        try:
+            out.bind((source, 0))
+        except OSError:
+            out.close()
+            raise
+    out.connect((LOOPBACK, port))
+    return out
+
+
+def finished(started: subprocess.Popen[bytes], end: signal.Signals) -> int:
+    """End a program; its exit status.
+
+    Raises:
+        Hung: it does not end.
+    """
+    with suppress(ProcessLookupError):
+        started.send_signal(end)
+    try:
+        return started.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        raise Hung(f"it has not ended {_END_S:.0f} s after {end.name}") from None
+
+
+def _send(
+    out: socket.socket, one: Burst, daemon: Daemon, started: subprocess.Popen[bytes], *, wait: bool
+) -> None:
+    """Send datagrams, a few at a time."""
+    found = one.datagrams
+    for first in range(0, len(found), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        try:
+            send(out, found.buffer, found.offset[some], found.length[some])
+        except ConnectionRefusedError:
+            raise Crashed(ended(started.wait(_END_S))) from None
+        if wait:
+            wait_until_drained(daemon.ports[one.family], started)
+
+
+def _one_more(daemon: Daemon, started: subprocess.Popen[bytes]) -> None:
+    """Send a datagram that says nothing, and wait until it has been taken."""
+    for port in daemon.ports.values() if daemon.one_more else ():
+        with connected(LOOPBACK, 0, port) as out:
+            send(out, _ONE_MORE.buffer, _ONE_MORE.offset, _ONE_MORE.length)
+        wait_until_drained(port, started)
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is ready, in a session of its own, all of which is ended in any case.
+
+    Raises:
+        Crashed: it has ended before it was ready.
+        Hung: it was not ready in time.
+    """
+    with daemon.said.open("wb") as out:
+        try:
+            started = subprocess.Popen(
+                daemon.command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **daemon.environment},
+            )
+        except OSError as refused:
+            raise Crashed(f"{daemon.command[0]} cannot be started: {refused}") from None
+    try:
+        for port in daemon.ports.values():
+            wait_until_bound(port, started)
+        if daemon.ready:
+            wait_until_said(daemon.ready, daemon.said, started)
+        yield started
+    except Failed as failed:
+        text = _text(daemon.said).strip()[-500:]
+        raise type(failed)(f"{Path(daemon.command[0]).name}: {failed}: {text}") from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait(_END_S)
+
+
+def _text(said: Path) -> str:
+    return said.read_text(encoding="utf-8", errors="replace")
