@@ -198,6 +198,10 @@ class SwitchExporter(Exporter):
         """Make everything held back fall due at the next tick of the switch's clock."""
         return ()
 
+    def keep(self, bridge: Bridge, flows: int) -> Command:  # noqa: ARG002
+        """Let its cache hold no more than so many flows; the oldest ones are sent at once."""
+        return ()
+
     def flush(self, bridge: Bridge) -> Command:  # noqa: ARG002
         """Send what is still held back, where switching off is what sends it."""
         return ()

@@ -98,6 +98,10 @@ class Ipfix(SwitchExporter):
             f"ipfix={row}",
         )
 
+    def keep(self, bridge: Bridge, flows: int) -> Command:
+        """See `SwitchExporter.keep`: done before ovs-vsctl returns (``dpif_ipfix_set_options``)."""
+        return ("set", "IPFIX", bridge.name, f"cache_max_flows={flows}")
+
     def flush(self, bridge: Bridge) -> Command:
         """Switching it off sends every record that it keeps, before ovs-vsctl returns."""
         return ("clear", "Bridge", bridge.name, "ipfix")

@@ -22,7 +22,7 @@ from lab.expect import planned_stages
 from lab.jsonfile import write_json
 from lab.run import controller, links, probes, wire
 from lab.run.network import Network
-from lab.run.openvswitch import OpenVSwitch, PrivateSwitch, SystemSwitch
+from lab.run.openvswitch import Counters, OpenVSwitch, PrivateSwitch, Room, SystemSwitch
 from lab.run.programs import Program, run_stage
 from lab.run.receiver import Receiver, ReceiverFailed
 from lab.scenario.model import Scenario
@@ -37,6 +37,8 @@ _SETTLE_LIMIT_S: Final = 3.0
 _CAPTURE_LIMIT_S: Final = 10.0
 _LIMIT_S: Final = 10.0
 _POLL_S: Final = 0.002
+_DATAGRAM_OCTETS: Final = 2048
+"""Of a receive buffer, for a datagram of one record: the kernel reckons 1280, the rest is spare."""
 
 
 def run(request: dict[str, Any], emit: Emit) -> None:
@@ -208,23 +210,28 @@ class Session:
         """Restart the switch program in good order: what it holds is exported before."""
         assert isinstance(self.switch, PrivateSwitch)
         self._settled()
-        self._count()
-        self.switch.flush(self.scenario.exporters, self.bridges)
+        self.switch.flush(self.scenario.exporters, self.bridges, self._count(), self._room())
         self.switch.switch_off(self.bridges)
         self.witnesses.setdefault("restarted_ns", []).append(time.time_ns())
         self.switch.restart(self.network.bridges())
         self.switch.teach(self.network.stations())
         self.switch.switch_on(self.scenario.exporters, self.bridges)
 
-    def _count(self) -> None:
+    def _count(self) -> dict[str, Counters]:
         """Add what the switches have counted since they were started to the witnesses."""
         self.switch.push_statistics()
+        counted = {bridge.name: self.switch.counters(bridge.name) for bridge in self.bridges}
         told = self.witnesses.setdefault("switches", {})
-        for bridge in self.bridges:
-            counters = vars(self.switch.counters(bridge.name))
-            before = told.get(bridge.name, {"packets": 0, "octets_l2": 0})
+        for bridge, now in counted.items():
+            counters, before = vars(now), told.get(bridge, {"packets": 0, "octets_l2": 0})
             summed = {name: counters[name] + before[name] for name in ("packets", "octets_l2")}
-            told[bridge.name] = counters | summed
+            told[bridge] = counters | summed
+        return counted
+
+    def _room(self) -> Room:
+        """What the receiver takes at once; it has taken all when it has answered."""
+        granted = self.witnesses["receiver"]["receive_buffer_octets"]
+        return Room(granted // _DATAGRAM_OCTETS, lambda: self._receiver.ask("drain"))
 
     def converse(self, commands: str | None) -> None:
         """Hand the network over to Mininet's command line."""
@@ -240,8 +247,8 @@ class Session:
         self.switch.push_statistics()
         if self.controller is not None:
             self.controller.finish()
-        self._count()
-        moved_ms = self.switch.flush(self.scenario.exporters, self.bridges)
+        counted = self._count()
+        moved_ms = self.switch.flush(self.scenario.exporters, self.bridges, counted, self._room())
         self.witnesses["clock_moved_ms"] = moved_ms
         self._flush_probes()
         self.witnesses["datagrams"] = self._stop_receiver()
