@@ -92,7 +92,7 @@ def read_run(folder: Path) -> Run:
     faulty = (folder / SENT).exists()
     asked = any(ASKED.keys() & one.measures.keys() for one in expected.explicit)
     exports = folder / (SENT if faulty else EXPORTS)
-    recorded = _decode(exports, expected.points, singly=asked)
+    recorded = decode_exports(exports, habits_of(expected.points), singly=asked)
     collected, faults_missed = _collected(folder, expected) if faulty else ((), ())
     own, copied = _by_target(recorded.rows, expected.points)
     observed, egress, strays = _attribute(own, expected.points)
@@ -119,14 +119,23 @@ def read_run(folder: Path) -> Run:
 
 def observed_rows(folder: Path) -> list[dict[str, Any]]:
     """What a run's exporters reported, a row per exporter, observation point and flow."""
-    return _decode(folder / EXPORTS, _read_expected(folder).points).rows
+    return decode_exports(folder / EXPORTS, habits_of(_read_expected(folder).points)).rows
 
 
 @dataclass(frozen=True)
-class _Recorded:
+class Recorded:
     """The recorded exports as flow rows, and what is to be said of them.
 
     Single records (`collector.flows.each`) are there where an expectation asks of them.
+
+    Attributes:
+        rows: flows, as ``observed.json`` has them.
+        each: single records.
+        datagrams: how many there are.
+        problems: what was lost or not understood, in words.
+        notes: what else is to be said.
+        lost: units that sequence numbers show to be missing.
+        undecodable: what could not be read.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -134,21 +143,30 @@ class _Recorded:
     datagrams: int = 0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    lost: int = 0
+    undecodable: int = 0
 
 
-def _decode(file: Path, points: Iterable[Point], *, singly: bool = False) -> _Recorded:
+def decode_exports(file: Path, habits: Mapping[str, str], *, singly: bool = False) -> Recorded:
+    """Decode a capture of exports, each exporter's by its own habits; nothing is raised.
+
+    Args:
+        file: the capture.
+        habits: names of habits (`collector.decode.BY_NAME`) by the address of who has them.
+        singly: whether single records are wanted too.
+    """
     try:
         capture = pcap.read(file)
     except FileNotFoundError:
-        return _Recorded(problems=("there is no recording of the export datagrams",))
+        return Recorded(problems=("there is no recording of the export datagrams",))
     except (OSError, pcap.NotACaptureError) as odd:
-        return _Recorded(problems=(f"the recording cannot be read: {odd}",))
+        return Recorded(problems=(f"the recording cannot be read: {odd}",))
     datagrams = pcap.datagrams(capture)
     parts = [
-        _decode_part(datagrams, which, habits, singly=singly)
-        for habits, which in _by_habits(datagrams, _habits(points))
+        _decode_part(datagrams, which, own, singly=singly)
+        for own, which in _by_habits(datagrams, habits)
     ]
-    return _Recorded(
+    return Recorded(
         rows=[row for part in parts for row in part.rows],
         each=[row for part in parts for row in part.each],
         datagrams=len(datagrams),
@@ -160,10 +178,12 @@ def _decode(file: Path, points: Iterable[Point], *, singly: bool = False) -> _Re
             )
         ),
         notes=tuple(note for part in parts for note in part.notes),
+        lost=sum(part.lost for part in parts),
+        undecodable=sum(part.undecodable for part in parts),
     )
 
 
-def _habits(points: Iterable[Point]) -> dict[str, str]:
+def habits_of(points: Iterable[Point]) -> dict[str, str]:
     """Habits by the address that datagrams come from."""
     return {
         address: point.habits
@@ -223,7 +243,7 @@ def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...],
     restarted_ns = _read_witnesses(folder).restarted_ns
     try:
         sent, arrived = (pcap.datagrams(pcap.read(folder / name)) for name in (SENT, EXPORTS))
-        habits = {one: BY_NAME[name] for one, name in _habits(expected.points).items()}
+        habits = {one: BY_NAME[name] for one, name in habits_of(expected.points).items()}
         knowable = arrival.knowable(sent, arrived, lives, habits, restarted_ns)
     except (OSError, ValueError) as odd:
         raise NotARun(f"{folder} holds no recordings of a run with faults: {odd}") from odd
@@ -300,14 +320,14 @@ def _by_habits(
 
 def _decode_part(
     datagrams: Datagrams, which: NDArray[np.int64], habits: Habits, *, singly: bool
-) -> _Recorded:
+) -> Recorded:
     """Decode some of the datagrams; what is said of them has their numbers in the whole."""
     decoded = decode(replace(datagrams.take(which), faults=()), habits)
     rows = [
         {**_row(row), "datagram": int(which[row["datagram"] - 1]) + 1}
         for row in flows(decoded).iter_rows(named=True)
     ]
-    return _Recorded(
+    return Recorded(
         rows=rows,
         each=list(each(decoded).iter_rows(named=True)) if singly else [],
         problems=tuple(_problems(which, decoded.summary)),
@@ -315,6 +335,8 @@ def _decode_part(
             f"stepped over {times} times: {kind}, which is not known"
             for kind, times in decoded.summary.unknown.items()
         ),
+        lost=sum(stream.lost for stream in decoded.summary.streams),
+        undecodable=sum(decoded.summary.undecodable_by_reason.values()),
     )
 
 

@@ -1,0 +1,1 @@
+"""Cases: export datagrams with the truth about them; `case` has the format."""

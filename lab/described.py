@@ -1,0 +1,63 @@
+"""YAML files that describe something to a command: read safely, checked, every fault with its line.
+
+Scenarios have a reader of their own (`lab.scenario.load`), which knows what their keys mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lab.scenario.document import MOST_OCTETS, read
+from lab.scenario.faults import Fault, printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.scenario.document import Document
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class WrongFile(ValueError):
+    """A file cannot be used; the text has everything that is wrong with it, a line each."""
+
+
+def read_as(model: type[Model], path: Path) -> Model:
+    """Read a file as what a model describes.
+
+    Raises:
+        WrongFile: it cannot be read, is no YAML, or is not of this form.
+    """
+    name = printable(path)
+    try:
+        with path.open("rb") as stream:
+            octets = stream.read(MOST_OCTETS + 1)
+    except (OSError, ValueError) as refused:
+        reason = refused.strerror if isinstance(refused, OSError) else str(refused)
+        raise WrongFile(f"{name}: {reason}") from None
+    document = read(octets, name)
+    if document.faults:
+        raise WrongFile("\n".join(map(str, document.faults)))
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as wrong:
+        errors = wrong.errors(include_url=False)
+        raise WrongFile("\n".join(str(_fault(document, error)) for error in errors)) from None
+
+
+def _fault(document: Document, error: Any) -> Fault:
+    """An error of the schema, at its place in the file."""
+    path, data = [], document.data
+    for part in error["loc"]:
+        inside = isinstance(data, dict) and part in data
+        if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+            data = data[part]  # type: ignore[index]
+            path.append(part)
+    if error["type"] == "extra_forbidden":
+        return document.fault(tuple(path), "there is no such key", at_key=True)
+    if error["type"] == "missing":
+        return document.fault(tuple(path), f"the key {error['loc'][-1]!r} is missing")
+    message = error["msg"][:1].lower() + error["msg"][1:]
+    return document.fault(tuple(path), f"{message}; found {str(data)[:60]!r}")
