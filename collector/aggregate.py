@@ -121,6 +121,8 @@ class Sums:
     _parts: list[pl.DataFrame] = field(default_factory=list)
     _tally: Tally = field(init=False)
     """The sums of what was observed just now."""
+    _told_apart: bool = field(init=False)
+    """Whether no two rows of the tally are of one key: it keeps IPv4 apart from the rest."""
 
     def __post_init__(self) -> None:
         """Know what tells rows apart."""
@@ -128,6 +130,7 @@ class Sums:
         numbers = [number for name in names for number in _numbers(name)]
         # Whether an address is a MAC.
         self._tally = Tally([*numbers, "ipVersion"] if names & set(_ENDS) else numbers)
+        self._told_apart = not names.isdisjoint({*_ENDS, "ipVersion"})
 
     def observe(self, columns: Columns) -> None:
         """Add a batch of `collector.flows.observed`."""
@@ -174,7 +177,9 @@ class Sums:
         asked = self.asked
         parts = self._parts
         if len(observed := self._tally.table()):
-            parts = [*parts, self._summed(self._turned(observed))]
+            if parts or asked.bidirectional or not self._told_apart:
+                observed = self._summed(self._turned(observed))
+            parts = [*parts, observed]
         if not parts:
             return pl.DataFrame(schema={name: TYPES[name] for name in (*asked.by, *SUMMED)})
         table = parts[0] if len(parts) == 1 else self._summed(pl.concat(parts))
@@ -382,7 +387,17 @@ def ordered(table: pl.DataFrame, order: str, top: int | None) -> pl.DataFrame:
     }
     keys = [name for name in BY if name in table.columns]
     falling = order != "first"
-    table = table.sort(
-        values[order], *keys, descending=[falling, *[False] * len(keys)], nulls_last=True
-    )
+    table = table.with_columns(values[order].alias(""))
+    table = table.sort("", descending=falling, nulls_last=True)
+    # Few rows are worth the same, and only these need their keys compared.
+    same = table[""].is_duplicated()
+    if same.any():
+        rows = table.filter(same)
+        by_key = rows.with_row_index("row").sort(
+            "", *keys, descending=[falling, *[False] * len(keys)], nulls_last=True
+        )
+        places = same.arg_true()
+        row = pl.int_range(len(table), eager=True, dtype=pl.UInt32)
+        table = table[row.scatter(places, places.gather(by_key["row"]))]
+    table = table.drop("")
     return table if top is None else table.head(top)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # looking for garbage in, and no pydantic plugin is wanted, so none is searched for.
 gc.set_threshold(500_000, 20, 50)
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# Nobody multiplies matrices here, so numpy's library for that needs no threads, which it would
+# start at once.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _EXIT_CODES = """\b

@@ -6,6 +6,7 @@ None of them needs a lab, root, or anything but Python. Imports are inside the c
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -160,6 +161,9 @@ def flows(
       flowlab flows exports.pcap --bidirectional --where "protocol = 'ipfix' AND flowDirection = 0"
       flowlab flows exports.pcap --by source --where "destination LIKE '10.1.%'" --format csv
     """
+    if not Path(place).is_dir():
+        # Sums are small tables: threads that wait for work would cost more than they bring.
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
     from collector import aggregate
     from collector.source import open_source
     from collector.store import is_store
