@@ -22,7 +22,7 @@ import numpy as np
 
 from collector.account import Account
 from collector.decode import STANDARD, Datagrams, Decoder
-from collector.receive import Port
+from collector.receive import RECEIVE_BUFFER_OCTETS, Port
 from collector.slab import Slab, together
 from collector.store import VIEWS, exporter_rows, tables
 
@@ -122,6 +122,7 @@ class Collector:
         store: Store,
         habits: Habits = STANDARD,
         views: Collection[str] = VIEWS,
+        buffer_octets: int = RECEIVE_BUFFER_OCTETS,
     ) -> None:
         """Open the ports; nothing is received yet.
 
@@ -130,6 +131,7 @@ class Collector:
             store: where to store it.
             habits: what the exporters do differently from the formats' texts.
             views: what of it to store, of `collector.store.VIEWS`.
+            buffer_octets: receive buffer to ask for, for each port.
 
         Raises:
             OSError: an address is taken, not of this machine, or not allowed.
@@ -148,7 +150,7 @@ class Collector:
         families: dict[int, str] = {}
         try:
             for place in places:
-                port = Port(place.endpoint)
+                port = Port(place.endpoint, buffer_octets)
                 self.ports.append(port)
                 families[port.number] = place.family
         except OSError:

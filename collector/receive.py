@@ -96,8 +96,8 @@ def parse_endpoint(text: str) -> Endpoint:
 class Port:
     """One bound socket and what came through it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Bind.
+    def __init__(self, endpoint: Endpoint, buffer_octets: int = RECEIVE_BUFFER_OCTETS) -> None:
+        """Bind, and ask for a receive buffer of this size.
 
         Raises:
             OSError: the address is taken, not of this machine, or not allowed.
@@ -119,15 +119,15 @@ class Port:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-        self._ask_buffer()
+        self._ask_buffer(buffer_octets)
         self.address: str = self.socket.getsockname()[0]
         self.number: int = self.socket.getsockname()[1]
 
-    def _ask_buffer(self) -> None:
-        """Ask for a large receive buffer: past the limit where we may, else up to the limit."""
+    def _ask_buffer(self, octets: int) -> None:
+        """Ask for a receive buffer: past the limit where we may, else up to the limit."""
         for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
             try:
-                self.socket.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER_OCTETS)
+                self.socket.setsockopt(socket.SOL_SOCKET, option, octets)
             except PermissionError:
                 continue
             return

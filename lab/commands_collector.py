@@ -299,6 +299,14 @@ class _Duration(click.ParamType[float]):
     show_default=True,
     help="So often the files of all batches become one.",
 )
+@click.option(
+    "--buffer",
+    "buffer_octets",
+    type=click.IntRange(1),
+    default=16 << 20,
+    metavar="OCTETS",
+    help="Receive buffer to ask for; the kernel may grant less.  [default: 16 MiB]",
+)
 @click.option("--metrics", metavar="ADDRESS:PORT", help="Answer Prometheus there, on /metrics.")
 @_habits_option
 def collect(
@@ -306,6 +314,7 @@ def collect(
     out: Path,
     rotate_s: float,
     views: str | None,
+    buffer_octets: int,
     metrics: str | None,
     habits: str | None,
 ) -> None:
@@ -334,7 +343,8 @@ def collect(
         http = None if metrics is None else parse_http(metrics)
         store = Store(out)
         chosen = VIEWS if views is None else chosen_views(views)
-        collector = Collector(listening, store, HABITS[habits or "standard"], chosen)
+        habit = HABITS[habits or "standard"]
+        collector = Collector(listening, store, habit, chosen, buffer_octets)
     except (WrongListenError, WrongViewError) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
     for number in (signal.SIGINT, signal.SIGTERM):
