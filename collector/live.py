@@ -1,10 +1,10 @@
 """``flowlab collect``: datagrams from ports into a store, while they come.
 
-Two threads. One does nothing but take datagrams from the sockets, so that the kernel's buffers stay
-empty while a batch is decoded. The other one, whoever calls `Collector.run`, decodes what has come
-and stores it. A batch is as large as what came meanwhile: after a pause a single datagram is stored
-`LINGER_S` later, under load batches grow, within limits; past them the kernel's buffers fill, and
-what it drops it counts.
+Several threads. Those that take datagrams from the sockets do nothing else, so that the kernel's
+buffers stay empty while a batch is decoded (`collector.slab`); one gathers what they took. Whoever
+calls `Collector.run` decodes what has come and stores it. A batch is as large as what came
+meanwhile: after a pause a single datagram is stored `LINGER_S` later, under load batches grow,
+within limits; past them the kernel's buffers fill, and what it drops it counts.
 """
 
 from __future__ import annotations
@@ -147,18 +147,21 @@ class Collector:
         self._batches = 0
         self._in_file = 0
         self.ports: list[Port] = []
+        self._slabs: list[Slab] = []
         families: dict[int, str] = {}
+        _warm_up()  # before a port is open: from then on somebody may send
         try:
             for place in places:
                 port = Port(place.endpoint, buffer_octets)
                 self.ports.append(port)
+                self._slabs.append(slab := Slab(port))
+                slab.start()
                 families[port.number] = place.family
         except OSError:
             self._close()
             raise
         self.names = [place.text for place in places]
         self._decoder = Decoder(habits, families, extended="extended" in views)
-        _warm_up()
         self._thread = threading.Thread(target=self._take, name="receive", daemon=True)
 
     def __enter__(self) -> Self:
@@ -227,20 +230,21 @@ class Collector:
     def _take(self) -> None:
         """Take datagrams until `stop`, then what is still there."""
         try:
-            slabs = [Slab(port) for port in self.ports]
             with selectors.DefaultSelector() as selector:
-                for slab in slabs:
-                    selector.register(slab.port.socket, selectors.EVENT_READ, slab)
+                for slab in self._slabs:
+                    selector.register(slab, selectors.EVENT_READ, slab)
                 while not self._stopping:
                     ready = [key.data for key, _ in selector.select(_LOOK_S)]
                     if max(map(self._take_from, ready), default=0) < _FEW:
                         time.sleep(_NAP_S)
                     while self._waiting.full and not self._stopping:
                         time.sleep(LINGER_S / 4)
+            for slab in self._slabs:
+                slab.stop()
             until_s = time.monotonic() + DRAIN_S
             taken = 1
             while taken and time.monotonic() < until_s:
-                taken = sum([self._take_from(slab) for slab in slabs])
+                taken = sum([self._take_from(slab) for slab in self._slabs])
         except BaseException as failure:  # noqa: BLE001 - it is raised where people look
             self._failure = failure
         with self._changed:
@@ -299,6 +303,8 @@ class Collector:
         self._in_file = 0
 
     def _close(self) -> None:
+        for slab in self._slabs:
+            slab.stop()
         for port in self.ports:
             port.socket.close()
 

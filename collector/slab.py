@@ -1,8 +1,9 @@
 """Datagrams out of a socket, a thousand with one system call, in columns.
 
-Reading one datagram after the other costs 10 µs each in Python; with recvmmsg(2) the kernel fills a
-slab, and what it says of each datagram is read as columns. Structures: recvmmsg(2), cmsg(3), ip(7),
-ipv6(7), of 64-bit Linux.
+Reading one datagram after the other costs 10 µs each in Python; with recvmmsg(2) the kernel fills
+many places of a ring at once, and what it says of each datagram is read as columns. A thread of the
+compiled kernel (`collector.kernel`) does that while Python computes; without it each call of
+`Slab.receive` does it. Structures: recvmmsg(2), cmsg(3), ip(7), ipv6(7), of 64-bit Linux.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import ctypes
 import errno
 import os
 import socket
+import struct
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.address import halves, ipv4_column
 from collector.mmsg import LIBC, MESSAGE, PART, addresses
 from collector.receive import DATAGRAM_OCTETS
@@ -25,8 +30,12 @@ if TYPE_CHECKING:
 
     from collector.receive import Port
 
-DATAGRAMS: Final = 1_024
-"""Received at most with one call."""
+DATAGRAMS: Final = 4_096
+"""Places of the ring. With 2 KB for each it fits what a burst brings while Python is elsewhere."""
+_AT_ONCE: Final = 1_024
+"""Received at most with one call: what Linux allows (UIO_MAXIOV)."""
+_WAIT_S: Final = 0.2
+"""So long a thread waits for datagrams before it looks whether it is to stop."""
 _USUAL_OCTETS: Final = 2_048
 """What of a datagram lies in the slab itself; the rest of longer ones lies beside it."""
 _CONTROL_OCTETS: Final = 128
@@ -82,7 +91,7 @@ class Received(NamedTuple):
 
 
 class Slab:
-    """Room for the datagrams that one call receives from one port."""
+    """A ring with room for the datagrams that wait to be taken from one port."""
 
     def __init__(self, port: Port) -> None:
         """Make room; nothing is received yet."""
@@ -102,37 +111,64 @@ class Slab:
         self._messages["parts"] = addresses(self._parts)
         self._messages["part_count"] = 2
         self._messages["control"] = addresses(self._controls)
+        self._make_ready(slice(None))
         self._here = halves(port.address.partition("%")[0])
+        self._taken, self._given = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
+        self._stop = np.zeros(1, np.int64)
+        self._event: int | None = None
+        self._thread: threading.Thread | None = None
+        self._error = 0
+
+    def start(self) -> None:
+        """Have a thread fill the ring from now on, if the compiled kernel is there."""
+        if not kernel.there():
+            return
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        limit = struct.pack("@ll", 0, int(_WAIT_S * 1_000_000))
+        self.port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        os.set_blocking(self.port.socket.fileno(), True)
+        self._thread = threading.Thread(target=self._fill, name="take", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Fill the ring only when somebody asks."""
+        self._stop[0] = 1
+        if self._thread is not None and self._event is not None:
+            self._thread.join()
+            os.set_blocking(self.port.socket.fileno(), False)
+            os.close(self._event)
+            self._thread = self._event = None
+
+    def fileno(self) -> int:
+        """What is readable when there is something to receive: for selectors."""
+        return self.port.socket.fileno() if self._event is None else self._event
 
     def receive(self) -> Received | None:
-        """Take what waits in the socket, up to `DATAGRAMS`; None if nothing does.
+        """Take what waits, as much as lies together in the ring; None if nothing does.
 
         Raises:
             OSError: the socket cannot be read.
         """
-        self._messages["name_octets"] = self._names.itemsize
-        self._messages["control_octets"] = _CONTROL_OCTETS
-        count = LIBC.recvmmsg(
-            self.port.socket.fileno(),
-            ctypes.c_void_p(self._messages.ctypes.data),
-            DATAGRAMS,
-            socket.MSG_DONTWAIT,
-            None,
-        )
-        if count <= 0:
-            reason = ctypes.get_errno()
-            # Nothing there; or an ICMP error of an earlier datagram, reported here.
-            if reason in (errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED):
-                return None
-            raise OSError(reason, os.strerror(reason))
-        messages = self._messages[:count]
-        self.port.datagrams += count
+        if self._thread is None:
+            self._fill_once()
+        elif self._event is not None:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._event)
+        if self._error:
+            raise OSError(self._error, os.strerror(self._error))
+        first, end = int(self._given[0]), int(self._taken[0])
+        if first == end:
+            return None
+        at = first % DATAGRAMS
+        rows = slice(at, min(DATAGRAMS, at + end - first))
+        messages = self._messages[rows]
+        self.port.datagrams += len(messages)
         self.port.truncated += int(((messages["flags"] & socket.MSG_TRUNC) != 0).sum())
         length = messages["octets"].astype(np.int64)
-        buffer, offset = self._packed(length)
-        timestamp_ns, destination = self._told(count)
-        names = self._names[:count]
-        return Received(
+        buffer, offset = self._packed(rows, length)
+        timestamp_ns, destination = self._told(rows)
+        names = self._names[rows]
+        received = Received(
             buffer=buffer,
             offset=offset,
             length=length,
@@ -141,11 +177,51 @@ class Slab:
             source_port=names["port"].astype(np.uint16),
             destination=destination,
         )
+        self._make_ready(rows)
+        self._given[0] = first + len(messages)
+        if self._event is not None and self._taken[0] != self._given[0]:
+            os.eventfd_write(self._event, 1)  # What lies at the other end of the ring waits too.
+        return received
 
-    def _packed(self, length: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _fill(self) -> None:
+        """Fill the ring until `stop`."""
+        assert self._event is not None
+        counters = self._taken, self._given, self._stop
+        descriptor = self.port.socket.fileno()
+        self._error = kernel.take(descriptor, self._event, self._messages, *counters) or 0
+        if self._error:
+            os.eventfd_write(self._event, 1)
+
+    def _fill_once(self) -> None:
+        """Fill what is free of the ring with what waits in the socket."""
+        first, end = int(self._given[0]), int(self._taken[0])
+        at = end % DATAGRAMS
+        some = min(DATAGRAMS - at, DATAGRAMS - (end - first), _AT_ONCE)
+        if not some:
+            return
+        place = ctypes.c_void_p(self._messages[at:].ctypes.data)
+        descriptor = self.port.socket.fileno()
+        count = LIBC.recvmmsg(descriptor, place, some, socket.MSG_DONTWAIT, None)
+        if count >= 0:
+            self._taken[0] = end + count
+            return
+        reason = ctypes.get_errno()
+        # Nothing there; or an ICMP error of an earlier datagram, reported here.
+        if reason not in (errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED):
+            self._error = reason
+
+    def _make_ready(self, rows: slice) -> None:
+        """Say again how much room there is, where the kernel said how much it used."""
+        self._messages["name_octets"][rows] = self._names.itemsize
+        self._messages["control_octets"][rows] = _CONTROL_OCTETS
+
+    def _packed(
+        self, rows: slice, length: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The datagrams in a buffer of their own, and where each begins."""
         width = int(min(length.max(), _USUAL_OCTETS))
-        buffer = self._usual[: len(length), :width].copy().reshape(-1)
+        usual, beyond = self._usual[rows], self._beyond[rows]
+        buffer = usual[:, :width].copy().reshape(-1)
         offset = np.arange(len(length)) * width
         longer = np.flatnonzero(length > _USUAL_OCTETS).tolist()
         if longer:
@@ -154,14 +230,13 @@ class Slab:
             for row in longer:
                 offset[row] = at
                 at += int(length[row])
-                beyond = self._beyond[row, : length[row] - _USUAL_OCTETS]
-                pieces += [self._usual[row], beyond]
+                pieces += [usual[row], beyond[row, : length[row] - _USUAL_OCTETS]]
             buffer = np.concatenate(pieces)
         return buffer, offset
 
-    def _told(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    def _told(self, rows: slice) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """When the datagrams came, and where they were sent to, as far as the kernel says it."""
-        controls = self._controls[:count]
+        controls = self._controls[rows]
         timestamp_ns = controls["seconds"] * 1_000_000_000 + controls["nanoseconds"]
         destination = self._column(controls)
         timed = (controls["time"] == _TIMESTAMPNS).all(axis=1)

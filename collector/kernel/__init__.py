@@ -49,6 +49,7 @@ _FUNCTIONS: Final = {
     "or": "ppnp",
     "least": "ppnp",
     "greatest": "ppnp",
+    "take": "pnnpnppp",
 }
 
 
@@ -101,6 +102,11 @@ def _loaded() -> ctypes.CDLL | None:
         function.argtypes = [_POINTER if kind == "p" else _NUMBER for kind in arguments]
         function.restype = _NUMBER
     return loaded
+
+
+def there() -> bool:
+    """Whether it is compiled, and not switched off."""
+    return _functions() is not None
 
 
 def forget() -> None:
@@ -383,3 +389,42 @@ def keep(how: str, kept: NDArray[Any], at: NDArray[np.int64], values: Any = None
     given = np.ascontiguousarray(np.broadcast_to(values, at.shape), kept.dtype)
     getattr(compiled, f"flowlab_{how}")(_place(kept), _place(at), len(at), _place(given))
     return True
+
+
+_LIBC_CALLS: Final = ("recvmmsg", "nanosleep", "write", "__errno_location")
+
+
+def take(
+    socket: int,
+    event: int,
+    ring: NDArray[np.void],
+    taken: NDArray[np.uint64],
+    given: NDArray[np.uint64],
+    stop: NDArray[np.int64],
+) -> int | None:
+    """Take datagrams out of a socket until `stop` is set; see `collector.slab`.
+
+    Python's other threads run meanwhile, and none of them makes it wait.
+
+    Args:
+        socket: a socket's file descriptor, blocking, with a time limit.
+        event: an eventfd, told of what has come.
+        ring: struct mmsghdr, ready to be received into.
+        taken: how many have been received, one value.
+        given: how many of them are ready again, one value.
+        stop: not 0: come back; one value.
+
+    Returns:
+        0, or the number of an error.
+    """
+    compiled = _functions()
+    if compiled is None:
+        return None
+    libc = ctypes.CDLL(None)
+    calls = [ctypes.cast(getattr(libc, name), _POINTER).value for name in _LIBC_CALLS]
+    table = np.array(calls, np.uint64)
+    counters = map(_place, (taken, given, stop))
+    result: int = compiled.flowlab_take(
+        _place(table), socket, event, _place(ring), len(ring), *counters
+    )
+    return result

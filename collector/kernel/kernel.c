@@ -493,3 +493,61 @@ void flowlab_greatest(i64 *kept, const i64 *numbers, i64 rows, const i64 *values
 {
     EACH(i64, if (values[row] > *there) *there = values[row])
 }
+
+/* ---------------------------------------------------------------- receiving */
+
+/* struct mmsghdr of 64-bit Linux, recvmmsg(2). */
+struct message {
+    u64 name;
+    u32 name_octets, unused;
+    u64 parts, part_count, control, control_octets;
+    int32_t flags;
+    u32 unused_too;
+    u32 octets, unused_again;
+};
+
+/* What is asked of the C library, which this one is not linked with. */
+struct calls {
+    int (*recvmmsg)(int, struct message *, unsigned, int, void *);
+    int (*nanosleep)(const i64 *, i64 *);
+    i64 (*write)(int, const void *, u64);
+    int *(*error)(void);
+};
+
+/* Take datagrams out of a socket into a ring of `room` messages, until told to stop.
+ *
+ * For a thread that needs nothing of Python's: nobody who computes makes it wait. `taken` and `given`
+ * count messages from the start, those that were filled and those that may be filled again; `event` is
+ * told of new ones. The socket waits for some time at most. Returns 0, or the error's number.
+ */
+i64 flowlab_take(const struct calls *libc, i64 socket, i64 event, struct message *ring, i64 room,
+                 u64 *taken, const u64 *given, const i64 *stop)
+{
+    enum { FOR_ONE = 0x10000, INTERRUPTED = 4, AGAIN = 11, REFUSED = 111, FEW = 32, MOST = 1024 };
+    const i64 nap[2] = {0, 300000};
+    const u64 one = 1;
+    u64 filled = *taken;
+    while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+        i64 left = room - (i64)(filled - __atomic_load_n(given, __ATOMIC_ACQUIRE));
+        i64 at = (i64)(filled % (u64)room), some = room - at < left ? room - at : left;
+        if (some <= 0) {
+            libc->nanosleep(nap, 0);
+            continue;
+        }
+        some = some < MOST ? some : MOST;
+        int count = libc->recvmmsg((int)socket, ring + at, (unsigned)some, FOR_ONE, 0);
+        if (count < 0) {
+            int error = *libc->error();
+            if (error != AGAIN && error != INTERRUPTED && error != REFUSED)
+                return error;
+            continue;
+        }
+        filled += (u64)count;
+        __atomic_store_n(taken, filled, __ATOMIC_RELEASE);
+        libc->write((int)event, &one, sizeof one);
+        /* A call costs as much as several datagrams: let some gather. */
+        if (count < FEW)
+            libc->nanosleep(nap, 0);
+    }
+    return 0;
+}

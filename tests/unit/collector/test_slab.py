@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
 import pytest
 
+from collector import kernel
 from collector.decode.address import ip_texts
 from collector.receive import Port, parse_endpoint
 from collector.slab import DATAGRAMS, Slab, together
+from lab.compiled import compile_kernel
 
 HERE = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
@@ -24,6 +27,18 @@ def port(request):
     opened.socket.close()
 
 
+@pytest.fixture(params=["asked", "thread"])
+def slab(request, port):
+    made = Slab(port)
+    if request.param == "thread":
+        compile_kernel()
+        if not kernel.there():
+            pytest.skip("no compiler, or the kernel is switched off")
+        made.start()
+    yield made
+    made.stop()
+
+
 def sender(port, host=None):
     made = socket.socket(port.socket.family, socket.SOCK_DGRAM)
     if host is not None:
@@ -32,10 +47,15 @@ def sender(port, host=None):
     return made
 
 
-def all_of(slab):
-    found = []
-    while (some := slab.receive()) is not None:
-        found.append(some)
+def all_of(slab, count):
+    """So many datagrams; what comes without being sent would come with them."""
+    found, until_s = [], time.monotonic() + 10
+    while sum(map(len, found)) < count and time.monotonic() < until_s:
+        if (some := slab.receive()) is not None:
+            found.append(some)
+        else:
+            select.select([slab], [], [], 1)
+    assert slab.receive() is None
     return together(found)
 
 
@@ -53,17 +73,17 @@ def octets(received):
         [2047, 2048, 2049],
         [40_000, 1, 65_000, 2048],
         [2048] * 3,
-        list(range(1, 2 * DATAGRAMS)),
+        list(range(1, 2048)),
     ],
     ids=lambda lengths: f"{len(lengths)} up to {max(lengths)}",
 )
-def test_every_octet_comes_in_order(port, lengths):
+def test_every_octet_comes_in_order(port, slab, lengths):
     sent = [bytes([n % 251]) * size for n, size in enumerate(lengths)]
     with sender(port) as out:
         before_ns = time.time_ns()
         for payload in sent:
             out.send(payload)
-        received = all_of(Slab(port))
+        received = all_of(slab, len(sent))
         assert octets(received) == sent
         assert set(received.source_port.tolist()) == {out.getsockname()[1]}
     assert port.datagrams == len(sent)
@@ -80,31 +100,51 @@ def test_the_address_that_it_was_sent_to_is_told():
         for host in ("127.0.0.1", "127.0.0.9"):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 out.sendto(b"x", (host, port.number))
-        received = all_of(Slab(port))
+        received = all_of(Slab(port), 2)
     finally:
         port.socket.close()
     assert ip_texts(received.destination) == ["127.0.0.1", "127.0.0.9"]
 
 
-def test_what_was_received_stays_when_the_slab_is_filled_again(port):
-    slab = Slab(port)
+def test_what_was_received_stays_when_the_slab_is_filled_again(port, slab):
     with sender(port) as out:
         out.send(b"a" * 2048)
-        first = slab.receive()
+        first = all_of(slab, 1)
         out.send(b"b" * 2048)
-        second = slab.receive()
+        second = all_of(slab, 1)
     assert octets(first) == [b"a" * 2048]
     assert octets(second) == [b"b" * 2048]
 
 
-def test_nothing_there_is_nothing_and_a_refusal_is_no_end(port):
-    slab = Slab(port)
+def test_a_ring_that_nobody_empties_waits(port, slab):
+    sent = [bytes([n % 251]) * (n % 7) for n in range(3 * DATAGRAMS)]
+    found = []
+    with sender(port) as out:
+        for begin in range(0, len(sent), 2 * DATAGRAMS):
+            some = sent[begin : begin + 2 * DATAGRAMS]
+            for payload in some:
+                out.send(payload)
+            found += octets(all_of(slab, len(some)))
+    assert found == sent
+    assert port.kernel_drops == 0
+
+
+def test_nothing_there_is_nothing_and_a_refusal_is_no_end(port, slab):
     assert slab.receive() is None
     port.socket.sendto(b"", (port.address, 9))  # The answer of nobody is an error to be read.
     assert slab.receive() is None
     with sender(port) as out:
         out.send(b"after")
-    assert octets(all_of(slab)) == [b"after"]
+    assert octets(all_of(slab, 1)) == [b"after"]
+
+
+def test_what_is_in_the_ring_at_the_end_is_still_there(port, slab):
+    with sender(port) as out:
+        out.send(b"last")
+        select.select([slab], [], [], 1)
+        slab.stop()
+        out.send(b"very last")
+    assert octets(all_of(slab, 2)) == [b"last", b"very last"]
 
 
 def test_a_closed_socket_is_an_error(port):
