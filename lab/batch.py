@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from collector.check.model import Outcome
 from lab import runner
 from lab.report import terminal
-from lab.runner import Ran
+from lab.runner import Prepared, Ran
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def run(plan: Plan, way: Way, form: str) -> list[Ran]:
     single = len(plan.scenarios) == 1
     finished: list[Ran] = []
     with _progress(plan, form) as progress:
-        for ran in _each(plan, way, progress):
+        for ran in _Crew(plan, way, progress).finished():
             finished.append(ran)
             if form == "text":
                 _print(console, ran, with_table=single)
@@ -104,15 +104,6 @@ def shell(scenario: Scenario, runs: Path, way: Way) -> None:
     console.print(f"All of it is in {folder}")
 
 
-def _each(plan: Plan, way: Way, progress: Progress) -> Iterator[Ran]:
-    """The runs as they finish, up to the first bad one unless the plan goes on."""
-    crew = _Crew(plan, way, progress)
-    for ran in crew.finished():
-        yield ran
-        if ran.verdict.outcome in _BAD and not plan.keep_going:
-            crew.start_no_more()
-
-
 class _Crew:
     """Threads that run scenarios.
 
@@ -123,18 +114,14 @@ class _Crew:
     def __init__(self, plan: Plan, way: Way, progress: Progress) -> None:
         """Start working."""
         self._plan, self._way, self._progress = plan, way, progress
+        self._enough = False
+        """One was bad: those that run come to their end, and no others are started."""
         self._waiting: queue.SimpleQueue[Scenario] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Ran | Exception | None] = queue.SimpleQueue()
         for scenario in plan.scenarios:
             self._waiting.put(scenario)
         for _ in range(plan.jobs):
             threading.Thread(target=self._work, daemon=True).start()
-
-    def start_no_more(self) -> None:
-        """Let those that run come to their end, and start no others."""
-        with suppress(queue.Empty):
-            while True:
-                self._waiting.get_nowait()
 
     def finished(self) -> Iterator[Ran]:
         """The runs as they finish, until all workers have gone home."""
@@ -152,15 +139,36 @@ class _Crew:
                     yield ran
 
     def _work(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                self._done.put(self._one(self._waiting.get_nowait()))
+        """Run one after the other; while one runs, the capsule of the next is started."""
+        prepared = self._prepare()
+        while prepared is not None and not self._enough:
+            current = prepared
+            prepared = self._prepare()
+            ran = self._one(current)
+            bad = not isinstance(ran, Ran) or ran.verdict.outcome in _BAD
+            self._enough |= bad and not self._plan.keep_going
+            self._done.put(ran)
+        if isinstance(prepared, Prepared):
+            prepared.drop()
         self._done.put(None)
 
-    def _one(self, scenario: Scenario) -> Ran | Exception:
-        watch = functools.partial(self._progress, scenario.name)
+    def _prepare(self) -> Prepared | Exception | None:
+        """Start the capsule of the next one; None if there is none."""
         try:
-            return runner.run(scenario, self._plan.runs, self._way, watch)
+            scenario = self._waiting.get_nowait()
+        except queue.Empty:
+            return None
+        try:
+            return Prepared(scenario, self._plan.runs, self._way)
+        except Exception as failure:  # noqa: BLE001 (raised again by `finished`)
+            return failure
+
+    def _one(self, prepared: Prepared | Exception) -> Ran | Exception:
+        if isinstance(prepared, Exception):
+            return prepared
+        watch = functools.partial(self._progress, prepared.scenario.name)
+        try:
+            return prepared.run(watch)
         except Exception as failure:  # noqa: BLE001 (raised again by `finished`)
             return failure
         finally:

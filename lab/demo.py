@@ -43,7 +43,7 @@ def run(scenario: Scenario, runs: Path, way: Way) -> Ran:
         elif event["event"] == "step":
             console.print(f"    {event['text']}")
 
-    ran = runner.run(scenario, runs, way, watch)
+    ran = runner.Prepared(scenario, runs, way).run(watch)
     console.print(
         f"[cyan]•[/cyan] Every export datagram was decoded by the bundled collector. Expected and "
         f"observed, for each flow, switch and exporter{_after(ran)}:\n"

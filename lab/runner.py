@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from lab.capsule.outside import Way, capsule
+from lab.capsule.outside import Capsule
 from lab.expect import expected
 from lab.jsonfile import write_json
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.check import Verdict
+    from lab.capsule.outside import Way
     from lab.scenario.model import Scenario
 
     Watch = Callable[[dict[str, Any]], None]
@@ -53,29 +55,42 @@ class Ran:
     verdict_after_s: float | None
 
 
-def run(scenario: Scenario, runs: Path, way: Way, watch: Watch) -> Ran:
-    """Run a scenario in a capsule of its own and judge it.
+class Prepared:
+    """A run whose capsule is started ahead: it loads what it needs and waits."""
 
-    Args:
-        scenario: what to run.
-        runs: the folder of all runs.
-        way: how to get a capsule here.
-        watch: sees each event as it comes.
-    """
-    started_s = time.monotonic()
-    folder = _new_folder(runs, scenario)
-    # The judge's libraries load while the network is being built.
-    threading.Thread(target=importlib.import_module, args=("lab.judge",), daemon=True).start()
-    log = folder / "logs" / "capsule.log"
-    with capsule(way, _RUN, _request(scenario, folder, way), log) as events:
-        _follow(events, folder, watch)
-        from lab.judge import judge_folder
+    def __init__(self, scenario: Scenario, runs: Path, way: Way) -> None:
+        """Make its folder, and start its capsule.
 
-        verdict = judge_folder(folder)
-        finished_s = time.monotonic()
-        traffic_s, verdict_after_s = _timings(folder)
-    _point_latest(folder)
-    return Ran(folder, verdict, finished_s - started_s, traffic_s, verdict_after_s)
+        Args:
+            scenario: what to run.
+            runs: the folder of all runs.
+            way: how to get a capsule here.
+        """
+        self.scenario = scenario
+        self._folder = _new_folder(runs, scenario)
+        self._request = _request(scenario, self._folder, way)
+        self._capsule = Capsule(way, _RUN, self._folder / "logs" / "capsule.log")
+        # The judge's libraries load while the network is being built.
+        threading.Thread(target=importlib.import_module, args=("lab.judge",), daemon=True).start()
+
+    def run(self, watch: Watch) -> Ran:
+        """Run the scenario and judge it; `watch` sees each event as it comes."""
+        started_s = time.monotonic()
+        folder = self._folder
+        with self._capsule as capsule:
+            _follow(capsule.events(self._request), folder, watch)
+            from lab.judge import judge_folder
+
+            verdict = judge_folder(folder)
+            finished_s = time.monotonic()
+            traffic_s, verdict_after_s = _timings(folder)
+        _point_latest(folder)
+        return Ran(folder, verdict, finished_s - started_s, traffic_s, verdict_after_s)
+
+    def drop(self) -> None:
+        """Do not run it: nothing is left."""
+        self._capsule.leave()
+        shutil.rmtree(self._folder)
 
 
 def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch: Watch) -> Path:
@@ -99,8 +114,8 @@ def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch:
     # On a terminal Control-C is for what runs in the shell, not for the lab.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if commands is None else None
     try:
-        with capsule(way, _SHELL, request, log, own_session=commands is not None) as events:
-            _follow(events, folder, watch)
+        with Capsule(way, _SHELL, log, own_session=commands is not None) as capsule:
+            _follow(capsule.events(request), folder, watch)
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)

@@ -35,11 +35,16 @@ _PREPARE_OWN_NETWORK: Final = (
 
 
 def main() -> None:
-    """Prepare the namespaces, fork the work, stay as init until it or the outside ends."""
+    """Prepare the namespaces, fork the work, stay as init until it or the outside ends.
+
+    What the work needs is loaded before the request is read: a capsule may be started ahead.
+    """
     signal.signal(signal.SIGCHLD, lambda *_: None)
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     os.umask(0o022)
+    module, _, function = sys.argv[1].partition(":")
+    entry = getattr(importlib.import_module(module), function)
     request = json.loads(_read_request())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is for the work, if it has a terminal
     for command in _PREPARE_OWN_NETWORK if sys.argv[2] == "own" else ():
@@ -49,7 +54,7 @@ def main() -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _work(sys.argv[1], request)
+        _work(entry, request)
     os.close(_EVENTS)
     os._exit(_wait(worker, reader))
 
@@ -64,17 +69,14 @@ def _read_request() -> bytes:
     return bytes(data)
 
 
-def _work(entry: str, request: dict[str, Any]) -> None:
+def _work(entry: Callable[[dict[str, Any], Emit], None], request: dict[str, Any]) -> None:
     """Call the entry function; never returns."""
     events = os.fdopen(os.dup(_EVENTS), "w", buffering=1, encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), _OUTSIDE)
     os.dup2(2, _EVENTS)  # whatever a library prints goes to the log, not among the events
     status = 1
     try:
-        module, _, function = entry.partition(":")
-        getattr(importlib.import_module(module), function)(
-            request, lambda event: print(json.dumps(event), file=events)
-        )
+        entry(request, lambda event: print(json.dumps(event), file=events))
         status = 0
     finally:
         events.flush()

@@ -14,10 +14,10 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -132,65 +132,71 @@ def _quietly(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     )
 
 
-@contextmanager
-def capsule(
-    way: Way, entry: str, request: Mapping[str, Any], log: Path, *, own_session: bool = True
-) -> Iterator[Iterator[dict[str, Any]]]:
-    """Run ``entry`` (``module:function``) in a new capsule.
+class Capsule:
+    """A new capsule, whose first process loads what it needs and then waits for its request."""
 
-    Args:
-        way: what `find_way` found.
-        entry: the function to call inside, with the request and a function that emits events.
-        request: what it is given; anything JSON can hold.
-        log: the file that takes what is said inside on standard error.
-        own_session: False lets the capsule keep the terminal (for an interactive shell).
+    def __init__(self, way: Way, entry: str, log: Path, *, own_session: bool = True) -> None:
+        """Start it.
 
-    Yields:
-        The events, as they come; the iterator ends when the capsule does.
-    """
-    command = (
-        *way.prefix,
-        sys.executable,
-        "-B",  # real root would leave compiled modules that the user cannot remove
-        "-m",
-        "lab.capsule.inside",
-        entry,
-        "own" if way.own_network else "shared",
-    )
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=_ROOT,
-            env=os.environ | _ENVIRONMENT,
-            pass_fds=way.descriptors,
-            # sudo's leave holds for a terminal, and a new session has none
-            start_new_session=own_session and not way.through_sudo,
+        Args:
+            way: what `find_way` found.
+            entry: ``module:function`` to call inside, with the request and a function that emits
+                events.
+            log: the file that takes what is said inside on standard error.
+            own_session: False lets the capsule keep the terminal (for an interactive shell).
+        """
+        command = (
+            *way.prefix,
+            sys.executable,
+            "-B",  # real root would leave compiled modules that the user cannot remove
+            "-m",
+            "lab.capsule.inside",
+            entry,
+            "own" if way.own_network else "shared",
         )
-    try:
-        yield _events(process, request)
-    finally:
-        _leave(process)
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=_ROOT,
+                env=os.environ | _ENVIRONMENT,
+                pass_fds=way.descriptors,
+                # sudo's leave holds for a terminal, and a new session has none
+                start_new_session=own_session and not way.through_sudo,
+            )
 
+    def events(self, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Hand over the request; the events as they come. The iterator ends when the capsule does.
 
-def _events(
-    process: subprocess.Popen[bytes], request: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        return
-    for line in process.stdout:
-        yield json.loads(line)
+        Args:
+            request: what the entry function is given; anything JSON can hold.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return
+        for line in self._process.stdout:
+            yield json.loads(line)
+
+    def __enter__(self) -> Self:
+        """It is started already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave it."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Close its pipe, which ends it, and wait until it is gone."""
+        _leave(self._process)
 
 
 def _leave(process: subprocess.Popen[bytes]) -> None:
-    """Close the capsule's pipe, which ends it, and wait until it is gone."""
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(BrokenPipeError):

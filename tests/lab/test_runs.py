@@ -322,3 +322,19 @@ def test_a_second_target_that_is_told_less_fails(flowlab, monkeypatch):
     verdict = judge.judge_folder(folder).to_json()
     red = [check["measure"] for check in verdict["checks"] if check["verdict"] == "FAIL"]
     assert red == ["packets told to ::1"]
+
+
+def test_after_a_bad_run_no_other_is_started_and_what_was_prepared_is_gone(flowlab):
+    text = """
+title: Wrong
+topology: single
+exporters: [netflow]
+traffic:
+  - udp: {from: h1, to: h2, datagrams: 5}
+expect:
+  - {flow: {from: h1, to: h2, protocol: udp}, packets: 6}
+"""
+    said = flowlab("run", flowlab.scenario(text), "one-udp-stream", "two-switches-draw", code=1)
+    assert "0 of 1 runs passed; 2 not started" in said
+    left = sorted(one.parent.name for one in (flowlab.folder / "runs").glob("*/2*"))
+    assert left == ["case"]
