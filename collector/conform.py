@@ -25,8 +25,8 @@ FLOW: Final = "flow"
 """The field of a finding about a flow as such: one too few, or one too many."""
 _FLAGS: Final = "tcpControlBits"
 _SFLOW: Final = "sflow5"
-_ALIKE: Final = 2
-"""A flow that is missing was read as another if these have more in common than this many parts."""
+_ALIKE: Final = 3
+"""A flow that is missing was read as another one if they have so many parts in common."""
 
 Place = tuple[tuple[str, Any], ...]
 """Who saw a flow, and which: names and values."""
@@ -104,7 +104,7 @@ def compare(truth: Sequence[Row], told: Iterable[Row], backend: Backend) -> Comp
     left_out: Counter[str] = Counter()
     ours: dict[Place, list[Row]] = defaultdict(list)
     unsaid: set[Place] = set()
-    for row in map(_with_family, truth):
+    for row in map(with_family, truth):
         place = _place(row, backend)
         why = backend.cannot(row)
         if why:
@@ -134,7 +134,8 @@ def flow_of(place: Mapping[str, Any]) -> str:
     return str(FlowKey.from_json(dict(place)))
 
 
-def _with_family(row: Row) -> Row:
+def with_family(row: Row) -> Row:
+    """A row of the truth, with the kind of datagrams that it came in."""
     return {**row, "family": "sflow" if row["protocol"] == _SFLOW else "netflow"}
 
 
@@ -204,7 +205,7 @@ def _findings(
     """All that differs; a flow that was read as another one is named by what was read wrongly."""
     missing = [place for place in expected if place not in observed]
     extra = [place for place in observed if place not in expected]
-    for place, near in _pairs(missing, extra, expected, observed):
+    for place, near in list(_pairs(missing, extra, expected, observed)):
         missing.remove(place)
         extra.remove(near)
         right, seen = dict(place), dict(near)
@@ -261,20 +262,25 @@ def _pairs(
     observed: Mapping[Place, Row],
 ) -> Iterator[tuple[Place, Place]]:
     """Flows that are missing, with those that they were read as: the most alike first."""
+    ours_of = [_parts(place, expected[place]) for place in missing]
+    theirs_of = [_parts(place, observed[place]) for place in extra]
     by_part: dict[tuple[str, Any], list[int]] = defaultdict(list)
-    for number, place in enumerate(extra):
-        for part in (*place, *_counted(observed[place])):
-            by_part[part].append(number)
+    for other, parts in enumerate(theirs_of):
+        for part in parts:
+            by_part[part].append(other)
     alike = []
-    for number, place in enumerate(missing):
-        near: Counter[int] = Counter()
-        for part in (*place, *_counted(expected[place])):
-            # What nearly all have in common tells nothing, and would take for ever.
-            if len(by_part[part]) <= _COMMON:
-                near.update(by_part[part])
-        alike += [(count, -number, -other) for other, count in near.items() if count > _ALIKE]
+    for number, parts in enumerate(ours_of):
+        # What nearly all have in common finds nothing, and would take for ever.
+        rare = [by_part[part] for part in parts if len(by_part[part]) <= _COMMON]
+        own = dict(missing[number])
+        for other in {other for some in rare for other in some}:
+            count = len(parts & theirs_of[other])
+            near = dict(extra[other])
+            if count >= _ALIKE and near.get("family") == own.get("family"):
+                same = near.get("flowDirection") == own.get("flowDirection")
+                alike.append((count, same, -number, -other))
     ours, theirs = set(range(len(missing))), set(range(len(extra)))
-    for _, number, other in sorted(alike, reverse=True):
+    for *_, number, other in sorted(alike, reverse=True):
         if -number in ours and -other in theirs:
             ours.remove(-number)
             theirs.remove(-other)
@@ -284,7 +290,14 @@ def _pairs(
 _COMMON: Final = 50
 
 
-def _counted(row: Row) -> list[tuple[str, Any]]:
-    """What a flow counts, as parts by which it is known again; octets by any name."""
-    octets = {row[name] for name in ("octets", "octets_l2", "octets_l3") if name in row}
-    return [("packets", row.get("packets")), *(("octets", value) for value in octets)]
+def _parts(place: Place, row: Row) -> frozenset[tuple[str, Any]]:
+    """By what a flow is known again: its key, who saw it, what it counts, and when it was."""
+    told = {part for part in place if part[0] not in _EVERYBODYS and part[1] is not None}
+    told |= {(name, row[name]) for name in ("packets", *TIMES) if row.get(name) is not None}
+    # Octets go by several names.
+    told |= {("octets", row[name]) for name in _OCTETS if row.get(name) is not None}
+    return frozenset(told)
+
+
+_EVERYBODYS: Final = ("family", "protocol", "flowDirection")
+_OCTETS: Final = ("octets", "octets_l2", "octets_l3")

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lab import __version__
-from lab.commands_collector import COMMANDS
+from lab import __version__, commands_collector, commands_testing
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def main() -> None:
     """
 
 
-for _command in COMMANDS:
+for _command in (*commands_collector.COMMANDS, *commands_testing.COMMANDS):
     main.add_command(_command)
 
 
@@ -167,6 +166,52 @@ def run(
 
         junit.write_bytes(document(finished))
     sys.exit(_code(finished))
+
+
+@main.command(epilog=_EXIT_CODES)
+@click.argument("scenarios", nargs=-1, required=True, metavar="NAME|FILE|RUNDIR...")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="The folder that gets a case, a folder itself, for every scenario.",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Runs side by side.")
+@_runs_option
+def record(scenarios: tuple[str, ...], out: Path, jobs: int, runs: Path) -> None:
+    """Run scenarios and make cases of them: their exports, with the truth about these.
+
+    A run folder is taken as it is. Only a run that passes makes a case. What can be done with
+    cases: flowlab replay, flowlab conform.
+
+    \b
+    Examples:
+      flowlab record one-udp-stream protocols/ipv6 --out cases
+      flowlab record runs/my-scenario/latest --out cases
+    """
+    from lab import batch
+    from lab.judge import NotARun
+    from lab.record import NoCase
+    from lab.record import record as recorded
+
+    folders = [Path(name) for name in scenarios if Path(name).is_dir()]
+    others = [name for name in scenarios if not Path(name).is_dir()]
+    if others:
+        plan = batch.Plan(tuple(_load_all(others)), runs, jobs, keep_going=False)
+        finished = batch.run(plan, _way("userspace"), "text")
+        if code := _code(finished):
+            sys.exit(code)
+        folders += [ran.folder for ran in finished]
+    for folder in folders:
+        try:
+            case = recorded(folder, out)
+        except NotARun as odd:
+            stop(Exit.WRONG_INPUT, str(odd))
+        except NoCase as odd:
+            stop(Exit.NO_VERDICT, str(odd))
+        truth = case.truth()
+        click.echo(f"{case.folder}: {len(truth.flows)} flows, {truth.counts['records']} records")
 
 
 @main.command()

@@ -5,8 +5,9 @@ To add one, derive a class from `Backend` in a module of its own and list it her
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from collector.backends.custom import Custom, Settings
 from collector.backends.nfdump import Nfdump
 from collector.backends.ours import Flowlab
 from collector.backends.pmacct import Pmacct
@@ -21,3 +22,12 @@ BACKENDS: Final[Mapping[str, Backend]] = {
     one.name: one for one in (Flowlab(), Nfdump(), Pmacct(), Tshark())
 }
 """By name; a `custom` one is made of a description."""
+
+
+def named(name: str, custom: Mapping[str, Any] | None = None) -> Backend:
+    """The back end of a name, or the custom one that a description makes.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return BACKENDS[name] if custom is None else Custom(Settings.model_validate(custom))

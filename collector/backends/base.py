@@ -65,7 +65,7 @@ class Given:
     Attributes:
         folder: where it may write; empty.
         capture: the datagrams that are sent to it, for those who read captures.
-        families: what kinds of datagrams come (`collector.backends.daemons.FAMILIES`).
+        families: what kinds of datagrams come (`collector.senders.FAMILIES`).
         habits: what exporters do differently from the formats' texts, by address; only those who
             know that ask.
     """

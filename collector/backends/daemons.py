@@ -14,22 +14,19 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from collector.decode import NETFLOW, PORTS, SFLOW, Datagrams
-from collector.decode.address import ip_texts
+from collector.decode import Datagrams
+from collector.senders import runs
 from collector.sending import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 LOOPBACK: Final = "127.0.0.1"
-FAMILIES: Final = (NETFLOW, SFLOW)
-"""What a port is for: NetFlow and IPFIX tell themselves apart, sFlow does not."""
 _READY_S: Final = 20.0
 _DRAINED_S: Final = 30.0
 _END_S: Final = 30.0
@@ -59,7 +56,7 @@ class Daemon:
 
     Attributes:
         command: the program and its arguments.
-        ports: where it listens, by what is sent there (`FAMILIES`).
+        ports: where it listens, by what is sent there (`collector.senders.FAMILIES`).
         said: a file for what it writes.
         ready: words that it writes when it is ready; "": when it has bound its ports.
         settled: says whether all that it read has come out; asked until it does, before the end.
@@ -111,37 +108,10 @@ def bursts(
         senders: the address to send from, by the one in the capture.
         keep_ports: whether the ports are those of the capture.
     """
-    if not len(datagrams):
-        return
-    texts = ip_texts(datagrams.source)
-    families = families_of(datagrams)
-    who = [
-        (*one, family)
-        for *one, family in zip(texts, datagrams.source_port.tolist(), families, strict=True)
-    ]
-    begins = [0, *(row for row in range(1, len(who)) if who[row] != who[row - 1]), len(who)]
-    for first, last in pairwise(begins):
-        address, port, family = who[first]
-        some = datagrams.take(np.arange(first, last))
-        yield Burst(senders[address], port if keep_ports else 0, family, some, address)
-
-
-def families_of(datagrams: Datagrams) -> list[str]:
-    """Whether each datagram is NetFlow or sFlow: by its port, else by its first octets."""
-    found = []
-    for port, at, size in zip(
-        datagrams.destination_port.tolist(),
-        datagrams.offset.tolist(),
-        datagrams.length.tolist(),
-        strict=True,
-    ):
-        family = PORTS.get(port)
-        if family is None:
-            # sFlow begins with a version of four octets, the others with one of two.
-            is_sflow = size >= 2 and not datagrams.buffer[at : at + 2].any()
-            family = SFLOW if is_sflow else NETFLOW
-        found.append(family)
-    return found
+    for run in runs(datagrams):
+        some = datagrams.take(np.arange(run.first, run.last))
+        port = run.port if keep_ports else 0
+        yield Burst(senders[run.exporter], port, run.family, some, run.exporter)
 
 
 def wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:

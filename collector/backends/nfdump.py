@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from collector.backends.base import MILLISECOND_NS, Backend, Tells, first_line, flow
-from collector.backends.daemons import LOOPBACK, Daemon, Failed, free_port
+from collector.backends.daemons import LOOPBACK, Daemon, Failed, Hung, ended, free_port
 from collector.decode import NETFLOW, SFLOW
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ NAMES: Final = {
     "out_src_mac": "postSourceMacAddress",
 }
 """nfdump's names to IANA's."""
+_EXPORTER: Final = re.compile(r"SysID: *(\d+), IP: *\S+, version: *(\d+), ID: *(\d+)")
+_VERSIONS: Final = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 _PRINT_S: Final = 60.0
 _BUFFER_OCTETS: Final = 16 << 20
 _BY_HAND_S: Final = 86_400
@@ -71,11 +74,13 @@ class Nfdump(Backend):
         return first_line("nfdump", "-V").removeprefix("nfdump: Version: ")
 
     def tells(self, family: str) -> Tells:
-        """No observation domain, no agent; of sFlow no times, for it has none."""
-        observer = {"family", "exporter", *(["flowDirection"] if family == NETFLOW else [])}
-        times = {"first_ns", "last_ns"} if family == NETFLOW else set()
-        measures = {"packets", "octets", "tcpControlBits", *times}
-        return Tells(frozenset(observer), frozenset(measures), MILLISECOND_NS)
+        """No agent; of sFlow no times, for it has none."""
+        counts = {"packets", "octets", "tcpControlBits"}
+        if family == SFLOW:
+            return Tells(frozenset({"family", "exporter"}), frozenset(counts), MILLISECOND_NS)
+        observer = {"family", "protocol", "exporter", "observation_domain", "flowDirection"}
+        measures = frozenset({*counts, "first_ns", "last_ns"})
+        return Tells(frozenset(observer), measures, MILLISECOND_NS)
 
     def cannot(self, row: Row) -> str:
         """Its records are of IP flows."""
@@ -89,10 +94,12 @@ class Nfdump(Backend):
 
     def rows(self, given: Given) -> list[Row]:
         """All that is in the stores."""
+        stores = {family: given.folder / RECEIVES[family] for family in given.families}
         return [
-            _row(one, family)
-            for family in given.families
-            for one in printed(given.folder / RECEIVES[family])
+            _row(one, family, senders)
+            for family, store in stores.items()
+            for senders in [exporters(store)]
+            for one in printed(store)
         ]
 
 
@@ -106,30 +113,60 @@ def daemon(family: str, folder: Path) -> Daemon:
     return Daemon(command, {family: port}, store.with_suffix(".txt"))
 
 
+class Exporter(NamedTuple):
+    """Who sent records, as nfdump knows it."""
+
+    protocol: str
+    observation_domain: int
+
+
+def exporters(store: Path) -> dict[int, Exporter]:
+    """The exporters in a store, by the number that flows have of them."""
+    found: dict[int, Exporter] = {}
+    for file in sorted(store.glob("nfcapd.*")):
+        for number, version, domain in _EXPORTER.findall(_said("nfdump", "-E", str(file))):
+            if int(version) in _VERSIONS:
+                found[int(number)] = Exporter(_VERSIONS[int(version)], int(domain))
+    return found
+
+
 def printed(store: Path) -> list[dict[str, Any]]:
     """The flows that are stored, as nfdump prints them.
 
     Raises:
         Failed: it cannot read them.
     """
-    done = subprocess.run(
-        ["nfdump", "-R", str(store), "-o", "json", "-q"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_PRINT_S,
-        check=False,
-        env={**os.environ, "TZ": "UTC"},
-    )
-    if done.returncode:
-        raise Failed(f"nfdump ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
-    text = done.stdout.strip()
+    text = _said("nfdump", "-R", str(store), "-o", "json", "-q").strip()
     if not text.startswith(("[", "{")):
         return []
     # Version 1.7.1 writes objects with commas between them, with -q without the brackets.
     found = json.loads(f"[{text.strip('[]').strip().rstrip(',')}]")
     # An exporter is an item too; IPv6 flows of sFlow are called events.
     return [one for one in found if "first" in one]
+
+
+def _said(*command: str) -> str:
+    """What a program prints.
+
+    Raises:
+        Failed: it does not end well.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PRINT_S,
+            check=False,
+            env={**os.environ, "TZ": "UTC"},
+        )
+    except subprocess.TimeoutExpired:
+        raise Hung(f"{command[0]} has printed for {_PRINT_S:.0f} s") from None
+    if done.returncode:
+        said = done.stderr.strip()[-500:]
+        raise Failed(f"{command[0]} {ended(done.returncode)}: {said}")
+    return done.stdout
 
 
 def named(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,14 +183,17 @@ def named(one: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _row(one: Mapping[str, Any], family: str) -> Row:
+def _row(one: Mapping[str, Any], family: str, senders: Mapping[int, Exporter]) -> Row:
     """A flow as a row."""
     row = named(one)
     version = 6 if "src6_addr" in one else 4
     ends = [row.get(f"{end}IPv{version}Address", "0.0.0.0") for end in ("source", "destination")]  # noqa: S104
     ports = [row.get(f"{end}TransportPort", 0) for end in ("source", "destination")]
+    sender = senders.get(one.get("export_sysid", 0))
     return {
         "family": family,
+        "protocol": sender.protocol if sender else None,
+        "observation_domain": sender.observation_domain if sender else None,
         "exporter": one.get("ip4_router") or one.get("ip6_router"),
         "flowDirection": row.get("flowDirection", 0),
         "flow": flow(ends[0], ends[1], row.get("protocolIdentifier", 0), *ports),

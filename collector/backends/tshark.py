@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from xml.parsers import expat
 
 from collector import pcap
-from collector.backends.base import Backend, Tells, first_line, flow, frames
+from collector.backends.base import MILLISECOND_NS, Backend, Tells, first_line, flow, frames
 from collector.backends.daemons import Crashed, Hung, ended
 from collector.decode import NETFLOW, PORTS, SFLOW
 from collector.decode.address import ip_texts
@@ -83,7 +83,8 @@ class Tshark(Backend):
             return Tells(frozenset({"family", "exporter", "agent"}), counts)
         observer = {"family", "protocol", "exporter", "observation_domain", "flowDirection"}
         measures = {"packets", "octets", "tcpControlBits", "first_ns", "last_ns"}
-        return Tells(frozenset(observer), frozenset(measures))
+        # Uptimes are of milliseconds, headers that they are counted from of nanoseconds.
+        return Tells(frozenset(observer), frozenset(measures), MILLISECOND_NS)
 
     def cannot(self, row: Row) -> str:
         """It scales nothing by what options say."""
@@ -143,6 +144,14 @@ class Datagram:
     def headings(self, *begin: str) -> list[Item]:
         """The lines without a name that begin so."""
         return [item for item in self.items if not item.name and item.shown.startswith(begin)]
+
+    def below(self, heading: Item) -> Sequence[Item]:
+        """The lines of a record: up to the next heading, for some have the place of another."""
+        first = next(n for n, item in enumerate(self.items) if item is heading)
+        last = first + 1
+        while last < len(self.items) and self.items[last].name:
+            last += 1
+        return self.items[first:last]
 
     def within(self, begin: int) -> Sequence[Item]:
         """The lines of a record or sample that begins there."""
@@ -352,7 +361,7 @@ def _rows(datagram: Datagram) -> Iterator[dict[str, Any]]:
                 yield {"family": SFLOW, "agent": _agent(header), **row}
         return
     for one in datagram.headings("Flow ", "pdu "):
-        row = _of_record(_fields(datagram.within(one.offset)), header)
+        row = _of_record(_fields(datagram.below(one)), header)
         if row is not None:
             domain = next((header[name] for name in _DOMAINS if name in header), None)
             protocol = _VERSIONS.get(int(header.get("cflow.version", 0)))

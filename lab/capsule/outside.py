@@ -56,12 +56,13 @@ class Way:
     descriptors: tuple[int, ...] = ()
 
 
-def find_way(*, own_network: bool = True) -> Way:
+def find_way(*, own_network: bool = True, sudo: bool = True) -> Way:
     """Find how this user gets a capsule here, by trying.
 
     Args:
         own_network: False leaves out the network namespace: for what must work with the
             machine's own network. Needs root.
+        sudo: False: rather none than one through sudo, which may ask for a password.
 
     Raises:
         CannotEnter: neither root, nor unprivileged namespaces, nor sudo.
@@ -83,6 +84,9 @@ def find_way(*, own_network: bool = True) -> Way:
     refusal = _try((*as_user, "true"))
     if refusal is None:
         return Way(as_user)
+    if not sudo:
+        message = f"this machine forbids unprivileged user namespaces ({refusal}{_apparmor()})"
+        raise CannotEnter(message)
     return _through_sudo(as_root, refusal)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from collector import pcap
 from collector.backends import nfdump
-from collector.backends.daemons import FAMILIES, Burst, Failed, ended, fed
+from collector.backends.daemons import Burst, Failed, ended, fed
 from collector.decode import NETFLOW, SFLOW
+from collector.senders import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from collector.backends import pmacct
-from collector.backends.daemons import FAMILIES, Burst, Failed, ended, fed
+from collector.backends.daemons import Burst, Failed, ended, fed
 from collector.decode import NETFLOW, SFLOW
+from collector.senders import FAMILIES
 from tests.differential.nfdump import addresses, known, sampled, when_ns
 
 if TYPE_CHECKING:

@@ -1,0 +1,244 @@
+"""The commands for testing collectors: what each takes, and which room it calls.
+
+Imports are inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from lab.exit import Exit, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.corpus.case import Case
+    from collector.replay import Target
+    from lab.conform.run import Collector, Outcome
+
+_NAMED: Final = "NAME|FILE.yaml"
+_collector_option = click.option(
+    "--collector",
+    "collectors",
+    multiple=True,
+    required=True,
+    metavar=f"{_NAMED},…",
+    help="A collector of flowlab collectors, or a file that describes one; may be repeated.",
+)
+
+
+@click.command()
+@click.argument("cases", nargs=-1, required=True, metavar="CASE...")
+@click.option(
+    "--to",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="[netflow=|sflow=]HOST:PORT",
+    help="Where to send; with a kind in front only what is of that kind.",
+)
+@click.option("--speed", type=click.FloatRange(0.001, 1e6), help="So many times as fast.")
+@click.option("--rate", type=click.FloatRange(0.001, 1e9), help="So many datagrams a second.")
+@click.option("--as-recorded", is_flag=True, help="As they came; so it is without the other two.")
+@click.option(
+    "--source",
+    default="",
+    metavar="keep|ADDRESS",
+    help="Insist on the exporters' own addresses, or send all from one.",
+)
+def replay(
+    cases: tuple[str, ...],
+    targets: tuple[str, ...],
+    speed: float | None,
+    rate: float | None,
+    as_recorded: bool,
+    source: str,
+) -> None:
+    """Send the exports of cases to a collector; needs no root.
+
+    CASE is a case's folder or name, a run folder, or a capture. Exporters are kept apart by source
+    port, and by source address where this machine has them: to a collector on the loopback each
+    exporter comes from an address of 127.0.0.0/8.
+
+    \b
+    Examples:
+      flowlab replay one-datagram --to 127.0.0.1:2055
+      flowlab replay runs/one-udp-stream/latest --to netflow=[::1]:2055 --to sflow=[::1]:6343
+      flowlab replay exports.pcap --to 192.0.2.1:9995 --rate 1000
+    """
+    from collector import pcap
+    from collector import replay as player
+    from collector.senders import families_of
+
+    if (speed is not None) + (rate is not None) + as_recorded > 1:
+        stop(Exit.WRONG_INPUT, "choose one of --speed, --rate and --as-recorded")
+    places = _targets(targets)
+    for capture in _captures(cases):
+        try:
+            datagrams = pcap.datagrams(pcap.read(capture))
+        except (OSError, pcap.NotACaptureError) as wrong:
+            stop(Exit.WRONG_INPUT, f"{capture}: {wrong}")
+        nowhere = sorted(set(families_of(datagrams)) - places.keys())
+        if nowhere:
+            stop(Exit.WRONG_INPUT, f"{capture} has {nowhere[0]}: add --to {nowhere[0]}=HOST:PORT")
+        due = player.as_recorded(datagrams, speed or 1.0)
+        if rate is not None:
+            due = player.at_rate(len(datagrams), rate)
+        try:
+            sent = player.replay(datagrams, places, due, source)
+        except player.WrongSourceError as wrong:
+            stop(Exit.WRONG_INPUT, str(wrong))
+        click.echo(
+            f"{capture}: {sent.datagrams} datagrams ({sent.octets} octets) of "
+            f"{len(sent.senders)} senders in {sent.took_s:.3f} s"
+        )
+        for (address, port), own in sent.senders.items():
+            click.echo(f"  {address} port {port} sent from {own[0]} port {own[1]}")
+        for target in sent.refused:
+            click.echo(f"  nobody listens at {target.host} port {target.port}", err=True)
+
+
+def _targets(texts: Sequence[str]) -> dict[str, Target]:
+    """Where each kind of datagrams goes."""
+    import socket
+
+    from collector.replay import Target
+    from collector.senders import FAMILIES
+
+    found: dict[str, Target] = {}
+    for text in texts:
+        kind, equals, rest = text.partition("=")
+        host, colon, port = (rest if equals else text).rpartition(":")
+        wrong = (equals and kind not in FAMILIES) or not host or not port.isdigit()
+        if wrong or not colon or not 0 < int(port) <= 0xFFFF:
+            stop(Exit.WRONG_INPUT, f"--to {text!r} is not like 127.0.0.1:2055 or sflow=[::1]:6343")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            address = socket.getaddrinfo(bare, int(port), type=socket.SOCK_DGRAM)[0][4]
+        except OSError as refused:
+            stop(Exit.WRONG_INPUT, f"--to {text}: {refused}")
+        for family in (kind,) if equals else FAMILIES:
+            found.setdefault(family, Target(str(address[0]), int(port)))
+    return found
+
+
+def _captures(names: Sequence[str]) -> list[Path]:
+    """The captures of cases, run folders, or files."""
+    from collector.corpus.case import MANIFEST
+    from collector.source import EXPORTS
+
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_file():
+            found.append(path)
+        elif (path / EXPORTS).is_file() and not (path / MANIFEST).exists():
+            found.append(path / EXPORTS)
+        else:
+            found += [case.exports for case in _cases([name])]
+    return found
+
+
+def _cases(names: Sequence[str]) -> list[Case]:
+    from collector.corpus.case import WrongCaseError
+    from lab.corpus import find_cases
+
+    try:
+        return find_cases(names)
+    except WrongCaseError as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+
+
+@click.command()
+def collectors() -> None:
+    """List the collectors that can be examined, with the version that is installed here."""
+    from collector.backends import BACKENDS
+
+    for name, backend in BACKENDS.items():
+        missing = backend.missing()
+        state = missing or backend.version() or "version unknown"
+        click.echo(f"{name:10} {'-' if missing else '✓'} {state}")
+        click.echo(f"{'':12} {backend.says}")
+    click.echo(f"{'FILE.yaml':10}   any other: a command, and where its output has what")
+
+
+@click.command()
+@_collector_option
+@click.option(
+    "--cases",
+    "cases",
+    multiple=True,
+    metavar="CASE|DIR",
+    help="A case, or a folder with cases; may be repeated.  [default: the bundled corpus]",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Pairs side by side.")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON on standard output.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="JUnit XML.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="A page, whole.")
+def conform(
+    collectors: tuple[str, ...],
+    cases: tuple[str, ...],
+    jobs: int,
+    as_json: bool,
+    junit: Path | None,
+    html: Path | None,
+) -> None:
+    """Feed collectors with cases, and compare what they tell with what is true.
+
+    Each pair is run by itself, in a network of its own where the machine grants one, so that
+    exporters keep their addresses. What a collector cannot express is left out and counted.
+
+    \b
+    Examples:
+      flowlab conform --collector nfdump
+      flowlab conform --collector flowlab,nfdump,pmacct,tshark --jobs 2 --html matrix.html
+      flowlab conform --collector mine.yaml --cases cases/ --junit report.xml
+    """
+    from lab.conform.run import conform as examine
+    from lab.conform.run import way_in
+    from lab.report import matrix
+
+    found = _cases(cases)
+    chosen = _chosen(collectors)
+    for page in (junit, html):
+        if page is not None:
+            page.touch()  # better refused now than in the end
+    way, why = way_in()
+    if way is None:
+        click.echo(f"flowlab: exporters are addresses of the loopback here, for {why}", err=True)
+
+    def watch(outcome: Outcome) -> None:
+        if not as_json:
+            click.echo(matrix.line(outcome), err=True)
+
+    outcomes = examine(found, chosen, way, jobs, watch)
+    if as_json:
+        click.echo(json.dumps(matrix.plain(outcomes), indent=1))
+    else:
+        matrix.show(outcomes)
+    if junit is not None:
+        junit.write_bytes(matrix.junit(outcomes))
+    if html is not None:
+        html.write_text(matrix.page(outcomes), encoding="utf-8")
+    sys.exit(matrix.code(outcomes))
+
+
+def _chosen(texts: Sequence[str]) -> list[Collector]:
+    """The collectors that are named; stops if one cannot be had here."""
+    from lab.conform.run import NoCollector, NotHere, chosen
+
+    try:
+        return chosen(texts)
+    except NotHere as missing:
+        stop(Exit.CANNOT_RUN, str(missing))
+    except NoCollector as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+
+
+COMMANDS: Final = (replay, collectors, conform)
+"""All of them, for `lab.cli`."""

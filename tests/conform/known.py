@@ -1,0 +1,211 @@
+"""Why other collectors fail cases: the one table, with a condition for each line.
+
+`docs/conformance.md` is made from it (`python -m tests.conform`). Every finding about another
+collector has to be explained by a line; the tests hold that for the bundled corpus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from collector.conform import Finding
+
+_2001_NS: Final = 10**18
+_SECONDS_NS: Final = 2 * 10**9
+_NOBODY: Final = "0.0.0.0"  # noqa: S104 (an address that is told)
+_PORTS: Final = ("sourceTransportPort", "destinationTransportPort")
+_TIMES: Final = ("first_ns", "last_ns")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One reason.
+
+    Attributes:
+        collector: whose.
+        protocols: of which protocols; a kind of datagrams for who tells no protocol.
+        fields: which fields are wrong.
+        says: what it tells.
+        why: why that is wrong, and where it is written.
+        when: whether a finding is of this kind.
+        cases: in which cases only; none: in all.
+    """
+
+    collector: str
+    protocols: tuple[str, ...]
+    fields: tuple[str, ...]
+    says: str
+    why: str
+    when: Callable[[Finding], bool] = lambda _: True
+    cases: tuple[str, ...] = ()
+
+    def explains(self, collector: str, case: str, finding: Finding) -> bool:
+        """Whether this is the reason of a finding."""
+        told = finding.observer.get("protocol") or finding.observer.get("family")
+        of = collector == self.collector and told in self.protocols
+        of = of and (not self.cases or case in self.cases)
+        return of and finding.field in self.fields and bool(self.when(finding))
+
+
+def _protocol(finding: Finding) -> int:
+    return int(finding.flow.get("protocolIdentifier", 0))
+
+
+def _is_icmp(finding: Finding) -> bool:
+    return _protocol(finding) in (1, 58)
+
+
+def _is_sctp(finding: Finding) -> bool:
+    return _protocol(finding) == 132
+
+
+def _more(finding: Finding) -> bool:
+    return finding.observed is not None and finding.observed > finding.expected
+
+
+def _by_fcs(finding: Finding) -> bool:
+    """By four octets for each packet, of whatever number."""
+    return _more(finding) and (finding.observed - finding.expected) % 4 == 0
+
+
+def _in_1970(finding: Finding) -> bool:
+    return finding.observed is not None and finding.observed < _2001_NS
+
+
+def _seconds(finding: Finding) -> bool:
+    return (
+        finding.observed is not None
+        and abs(finding.observed - finding.expected) <= _SECONDS_NS
+        and finding.observed % 10**9 == 0
+    )
+
+
+def _is_ipv6(finding: Finding) -> bool:
+    return "sourceIPv6Address" in finding.flow
+
+
+def bundled(finding: Finding) -> Mapping[str, Any]:
+    """A finding in short, for messages."""
+    return {"observer": finding.observer, "flow": finding.flow, "field": finding.field}
+
+
+_EARLY: Final = (
+    "RFC 7011 section 8: a collector may keep data that comes before its template; over UDP it has "
+    "to in order not to lose it. Here the datagram with the template was delayed on its way."
+)
+
+KNOWN: Final = (
+    *(
+        Known(
+            collector,
+            ("ipfix", "netflow9"),
+            ("flow", "packets", "octets"),
+            "nothing of data that comes before its template",
+            _EARLY,
+            lambda finding: finding.observed is None,
+            ("delayed-datagrams", "reordered-datagrams", "all-at-once"),
+        )
+        for collector in ("nfdump", "pmacct", "tshark")
+    ),
+    Known(
+        "nfdump",
+        ("sflow", "ipfix"),
+        ("flow",),
+        "a flow from 0.0.0.0 to 0.0.0.0",
+        "What is told of frames without IP is stored as a flow without addresses.",
+        lambda finding: finding.flow.get("sourceIPv4Address") == _NOBODY,
+    ),
+    Known(
+        "nfdump",
+        ("ipfix",),
+        _TIMES,
+        "times of January 1970",
+        "Open vSwitch tells flowStartDeltaMicroseconds and flowEndDeltaMicroseconds: "
+        "microseconds before the header's export time (RFC 5102 section 5.9.7; IANA's elements "
+        "158 and 159). nfcapd takes them for milliseconds since 1970.",
+        _in_1970,
+    ),
+    Known(
+        "nfdump",
+        ("ipfix",),
+        ("packets", "octets"),
+        "more packets and octets than the flow had",
+        "Open vSwitch tells packetTotalCount and octetTotalCount (IANA's elements 86 and 85) "
+        "behind the deltas, and counts in them what all flows of the exporter had. nfcapd has "
+        "one place for delta and total, and the later field wins.",
+        _more,
+    ),
+    Known(
+        "nfdump",
+        ("ipfix", "netflow9", "sflow"),
+        ("icmpTypeCodeIPv4", "icmpTypeCodeIPv6", "flow", "flowDirection"),
+        "type and code 0, so that flows of several types are one",
+        "IPFIX of Open vSwitch has type and code in elements of their own (176 to 179), pmacctd "
+        "and softflowd have them in the destination port or in element 139 of NetFlow v9, and "
+        "samples of sFlow have the packet itself. nfcapd takes them of element 32 and, of IPFIX, "
+        "of the destination port and 139; sfcapd does not take ICMP apart.",
+        _is_icmp,
+    ),
+    Known(
+        "nfdump",
+        ("sflow",),
+        ("octets",),
+        "four octets a packet more",
+        "sFlow v5 section 5: the frame's length includes octets that were stripped, here the "
+        "FCS, and `stripped` says how many. RFC 7011's layer2OctetDeltaCount and the switch's "
+        "own counters are without them.",
+        _by_fcs,
+    ),
+    Known(
+        "nfdump",
+        ("sflow",),
+        (*_PORTS, "flow"),
+        "no ports of SCTP",
+        "RFC 9260 section 3.1. sfcapd takes only TCP and UDP apart.",
+        _is_sctp,
+    ),
+    Known(
+        "pmacct",
+        ("netflow5", "netflow9"),
+        _TIMES,
+        "whole seconds, up to a second off",
+        "Times are uptimes in milliseconds (Cisco's table B-3, RFC 3954 section 5.1). nfacctd "
+        "takes the header's second, and from it whole seconds.",
+        _seconds,
+    ),
+    Known(
+        "pmacct",
+        ("sflow",),
+        ("octets",),
+        "four octets a packet more",
+        "The FCS, as for nfdump.",
+        _by_fcs,
+    ),
+    Known(
+        "pmacct",
+        ("sflow", "netflow5"),
+        (*_PORTS, "flow"),
+        "no ports of SCTP",
+        "RFC 9260 section 3.1. It takes ports of TCP and UDP only.",
+        _is_sctp,
+    ),
+    Known(
+        "pmacct",
+        ("sflow",),
+        (*_PORTS, "protocolIdentifier", "icmpTypeCodeIPv6", "flow", "packets", "octets"),
+        "behind extension headers of IPv6 another protocol, and no or wrong ports",
+        "RFC 8200 section 4: an extension header's length is in units of 8 octets, without the "
+        "first 8. sfacctd begins two octets too early, and behind two headers it finds no "
+        "protocol.",
+        _is_ipv6,
+    ),
+)
+
+
+def reason(collector: str, case: str, finding: Finding) -> Known | None:
+    """Why a finding is as it is; None: nobody has looked into it."""
+    return next((one for one in KNOWN if one.explains(collector, case, finding)), None)
