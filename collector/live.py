@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from collector.decode import Habits
     from collector.listen import Listen
+    from collector.sinks.beside import Beside
     from collector.slab import Received
     from collector.store import Store
 
@@ -111,6 +112,8 @@ class Counts:
     """Datagrams received and not decoded yet."""
     batches: int
     files: int
+    unsent: int = 0
+    """Rows that an engine beside the store did not get."""
 
 
 class Collector:
@@ -123,6 +126,7 @@ class Collector:
         habits: Habits = STANDARD,
         views: Collection[str] = VIEWS,
         buffer_octets: int = RECEIVE_BUFFER_OCTETS,
+        sinks: Sequence[Beside] = (),
     ) -> None:
         """Open the ports; nothing is received yet.
 
@@ -132,12 +136,14 @@ class Collector:
             habits: what the exporters do differently from the formats' texts.
             views: what of it to store, of `collector.store.VIEWS`.
             buffer_octets: receive buffer to ask for, for each port.
+            sinks: engines that get the same as the store.
 
         Raises:
             OSError: an address is taken, not of this machine, or not allowed.
         """
         self.account = Account()
         self._store = store
+        self._sinks = sinks
         self._views = views
         self._waiting = _Waiting()
         self._changed = threading.Condition()
@@ -206,7 +212,9 @@ class Collector:
             if time.monotonic() >= rotate_at_s:
                 self._rotate()
                 rotate_at_s = time.monotonic() + rotate_s
-        self._rotate()
+        self._store.close()
+        for sink in self._sinks:
+            sink.close()
 
     def counts(self) -> Counts:
         """What came until now."""
@@ -223,6 +231,7 @@ class Collector:
             waiting=len(self._waiting),
             batches=self._batches,
             files=self._store.files,
+            unsent=sum(sink.unsent for sink in self._sinks),
         )
 
     # ── the receiving thread ──
@@ -293,7 +302,10 @@ class Collector:
         times_ns = datagrams.timestamp_ns
         first_ns, last_ns = int(times_ns.min()), int(times_ns.max())
         exporters = exporter_rows(decoded.summary.streams, first_ns, last_ns)
-        self._store.write(tables(decoded, exporters, self._views))
+        rows = tables(decoded, exporters, self._views)
+        self._store.write(rows)
+        for sink in self._sinks:
+            sink.write(rows)
         self._in_file += len(datagrams)
         self._batches += 1
 

@@ -54,6 +54,9 @@ class Metrics:
         losses.add_metric(["undecodable"], counts.undecodable)
         losses.add_metric(["truncated"], counts.truncated)
         yield losses
+        yield CounterMetricFamily(
+            "flowlab_unsent_rows", "Rows that an engine did not take", value=counts.unsent
+        )
         yield CounterMetricFamily("flowlab_batches", "Batches stored", value=counts.batches)
         yield CounterMetricFamily("flowlab_files", "Files written", value=counts.files)
         yield GaugeMetricFamily("flowlab_templates", "Valid templates", value=counts.templates)

@@ -69,6 +69,8 @@ counters, extended: sFlow; what an extended record is of is the sample with its 
 
 MERGED: Final = 32
 """So many files of single batches are made one."""
+LARGEST_OCTETS: Final = 16 << 20
+"""Files are made one up to this size: their rows take ten times as much memory meanwhile."""
 _VIEW_OF: Final = {
     "data": "records",
     "options": "records",
@@ -214,7 +216,7 @@ class Store:
                 self._all[view] = [one for one in self._all[view] if one not in single] + merged
 
     def rotate(self) -> None:
-        """Make one file of each view of all since the last time, and begin anew."""
+        """Make few files of each view of all since the last time, and begin anew."""
         for together in self._all.values():
             self._merge(together)
         self._begin()
@@ -223,6 +225,10 @@ class Store:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self.rotate()
 
     def _begin(self) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -233,16 +239,31 @@ class Store:
         self._all.clear()
 
     def _merge(self, some: Sequence[_File]) -> list[_File]:
-        """Make files of one view and time one file."""
+        """Make files of one view and time fewer: one, or as many as memory has room for one."""
         if len(some) < 2:
             return list(some)
+        in_order = sorted(some, key=lambda one: one.first)
+        groups: list[list[_File]] = []
+        octets = LARGEST_OCTETS + 1
+        for one in in_order:
+            octets += (size := one.path.stat().st_size)
+            if octets > LARGEST_OCTETS:
+                groups.append([])
+                octets = size
+            groups[-1].append(one)
+        return [self._made_one(group) for group in groups]
+
+    def _made_one(self, some: Sequence[_File]) -> _File:
+        """Make one file of some whose batches follow each other."""
+        if len(some) < 2:
+            return some[0]
         view, since = some[0][:2]
         rows = pl.concat([pl.read_parquet(one.path) for one in some], how="diagonal")
         first, last = min(one.first for one in some), max(one.last for one in some)
         merged = self._put(view, first, last, rows, since)
         for one in some:
             one.path.unlink()
-        return [merged]
+        return merged
 
     def _put(
         self, view: str, first: int, last: int, rows: pl.DataFrame, since: str | None = None

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
     from collector.where import Where
 
+_store_option: Final = click.option(
+    "--store",
+    "views",
+    metavar="VIEW,…",
+    help="What of it to store: flows, records, samples, counters, extended, exporters.  "
+    "[default: all]",
+)
 _FORMATS: Final = click.Choice(["table", "jsonl", "csv", "parquet"])
 _format_option = click.option(
     "--format", "form", type=_FORMATS, default="table", show_default=True, help="How to write it."
@@ -217,18 +224,13 @@ def explain(file: str, number: int, habits: str | None, ports: tuple[tuple[int, 
 
 @click.command()
 @click.argument("sql", metavar="SQL")
-@click.argument(
-    "folder",
-    metavar="[DIR]",
-    default="runs",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@click.argument("place", metavar="[DIR|URL]", default="runs")
 @_format_option
-def query(sql: str, folder: Path, form: str) -> None:
-    """Ask SQL of all runs and stores in a folder (runs, if none is named).
+def query(sql: str, place: str, form: str) -> None:
+    """Ask SQL of all runs and stores in a folder (runs, if none is named), or of an engine.
 
-    The language is DuckDB's. There are the views flows, records, samples, counters, extended and
-    exporters; those of runs have the column run.
+    The language is DuckDB's, that of an engine its own. There are the views flows, records,
+    samples, counters, extended and exporters; those of runs have the column run.
 
     \b
     Examples:
@@ -237,15 +239,68 @@ def query(sql: str, folder: Path, form: str) -> None:
       flowlab query "DESCRIBE flows" store
       flowlab query "SELECT source, sum(octets_l2) AS octets FROM flows GROUP BY ALL
                      ORDER BY octets DESC LIMIT 10" store --format csv
+      flowlab query "SELECT count() FROM flows" clickhouse://localhost/flows
     """
     from collector.query import QueryError, ask
+    from collector.sinks import SinkError, WrongSinkError, ask_engine, is_address
     from lab.report.summed import write
 
     with _told():
         try:
-            write(ask(sql, folder), form, sys.stdout.buffer)
-        except QueryError as wrong:
+            if not is_address(place) and not Path(place).is_dir():
+                stop(Exit.WRONG_INPUT, f"{place} is neither a folder nor an engine's address")
+            answer = ask_engine(sql, place) if is_address(place) else ask(sql, Path(place))
+            write(answer, form, sys.stdout.buffer)
+        except (QueryError, WrongSinkError, SinkError) as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
+
+
+@click.command()
+@click.argument("place", metavar="FILE|DIR|-")
+@click.option(
+    "--to",
+    required=True,
+    metavar="DIR|URL",
+    help="A folder for Parquet files, or an engine: clickhouse://HOST:8123/DATABASE, "
+    "chdb:///FOLDER, kafka://HOST:9092/PREFIX.",
+)
+@_store_option
+@_habits_option
+@_port_option
+def load(
+    place: str,
+    to: str,
+    views: str | None,
+    habits: str | None,
+    ports: tuple[tuple[int, str], ...],
+) -> None:
+    """Load a capture, a run or a store into a store or an engine.
+
+    Captures are decoded; a store's rows (what collect wrote) are handed over as they are.
+
+    \b
+    Examples:
+      flowlab load exports.pcap --to store
+      flowlab load exports.pcap.gz --to clickhouse://flowlab@db.example.org:8123/flows --store flows
+      flowlab load store --to kafka://broker:9092/flowlab
+    """
+    from collector.loading import load as loaded
+    from collector.sinks import SinkError, WrongSinkError, is_address, open_sink
+    from collector.store import VIEWS, Store, WrongViewError, chosen_views
+    from lab.compiled import compile_kernel
+
+    compile_kernel()
+    with _told():
+        try:
+            chosen = VIEWS if views is None else chosen_views(views)
+            sink = open_sink(to) if is_address(to) else Store(Path(to))
+            rows, _ = loaded(place, sink, chosen, **_reading(habits, ports))
+            sink.close()
+        except (WrongViewError, WrongSinkError) as wrong:
+            stop(Exit.WRONG_INPUT, str(wrong))
+        except SinkError as refused:
+            stop(Exit.CANNOT_RUN, str(refused))
+    click.echo(f"{rows} rows loaded", err=True)
 
 
 class _Duration(click.ParamType[float]):
@@ -284,13 +339,7 @@ class _Duration(click.ParamType[float]):
     metavar="DIR",
     help="The folder that gets the Parquet files.",
 )
-@click.option(
-    "--store",
-    "views",
-    metavar="VIEW,…",
-    help="What of it to store: flows, records, samples, counters, extended, exporters.  "
-    "[default: all]",
-)
+@_store_option
 @click.option(
     "--rotate",
     "rotate_s",
@@ -307,6 +356,14 @@ class _Duration(click.ParamType[float]):
     metavar="OCTETS",
     help="Receive buffer to ask for; the kernel may grant less.  [default: 16 MiB]",
 )
+@click.option(
+    "--sink",
+    "addresses",
+    multiple=True,
+    metavar="URL",
+    help="An engine that gets the same rows: clickhouse://HOST:8123/DATABASE, chdb:///FOLDER or "
+    "kafka://HOST:9092/PREFIX. May be repeated.",
+)
 @click.option("--metrics", metavar="ADDRESS:PORT", help="Answer Prometheus there, on /metrics.")
 @_habits_option
 def collect(
@@ -315,6 +372,7 @@ def collect(
     rotate_s: float,
     views: str | None,
     buffer_octets: int,
+    addresses: tuple[str, ...],
     metrics: str | None,
     habits: str | None,
 ) -> None:
@@ -332,6 +390,8 @@ def collect(
     """
     from collector.listen import WrongListenError, parse, parse_http
     from collector.live import Collector
+    from collector.sinks import SinkError, WrongSinkError, open_sink
+    from collector.sinks.beside import Beside
     from collector.source import HABITS
     from collector.store import VIEWS, Store, WrongViewError, chosen_views
     from lab.compiled import compile_kernel
@@ -344,9 +404,12 @@ def collect(
         store = Store(out)
         chosen = VIEWS if views is None else chosen_views(views)
         habit = HABITS[habits or "standard"]
-        collector = Collector(listening, store, habit, chosen, buffer_octets)
-    except (WrongListenError, WrongViewError) as wrong:
+        sinks = [Beside(open_sink(address), _complain) for address in addresses]
+        collector = Collector(listening, store, habit, chosen, buffer_octets, sinks)
+    except (WrongListenError, WrongViewError, WrongSinkError) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
+    except SinkError as refused:
+        stop(Exit.CANNOT_RUN, str(refused))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: collector.stop())
     status = Status()
@@ -365,6 +428,11 @@ def collect(
             click.echo(f"metrics on {metrics}, port {shown}", err=True)
         collector.run(rotate_s, status)
         status.end(collector.counts())
+
+
+def _complain(words: str) -> None:
+    """Tell the user at once, and go on."""
+    click.echo(words, err=True)
 
 
 @contextmanager
@@ -406,5 +474,5 @@ def _reading(habits: str | None, ports: tuple[tuple[int, str], ...]) -> Any:
     return {"habits": None if habits is None else HABITS[habits], "ports": ports_of(ports)}
 
 
-COMMANDS: Final = (decode, flows, explain, query, collect)
+COMMANDS: Final = (decode, flows, explain, query, load, collect)
 """All of them, for `lab.cli`."""

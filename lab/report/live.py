@@ -51,6 +51,7 @@ def line(counts: Counts) -> str:
         "missing in sequences": counts.sequence_lost,
         "undecodable": counts.undecodable,
         "cut off": counts.truncated,
+        "rows not taken by an engine": counts.unsent,
     }
     lost = ", ".join(f"{count} {cause}" for cause, count in losses.items() if count)
     return (
