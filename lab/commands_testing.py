@@ -228,6 +228,97 @@ def conform(
     sys.exit(matrix.code(outcomes))
 
 
+@click.command()
+@_collector_option
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 60),
+    default=1.0,
+    show_default=True,
+    help="How long each rate is held.",
+)
+@click.option(
+    "--tries",
+    type=click.IntRange(1, 10),
+    default=2,
+    show_default=True,
+    help="A rate is lost only if every try loses.",
+)
+@click.option(
+    "--precision",
+    type=click.FloatRange(1.01, 4),
+    default=1.1,
+    show_default=True,
+    help="The factor to which the limit is narrowed down.",
+)
+@click.option("--json", "as_json", is_flag=True, help="All tries as JSON on standard output.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="The curves.")
+def limit(
+    collectors: tuple[str, ...],
+    seconds: float,
+    tries: int,
+    precision: float,
+    as_json: bool,
+    svg: Path | None,
+) -> None:
+    """Find the highest rate at which a collector loses nothing, and where it loses beyond.
+
+    IPFIX messages of ten records are sent over the loopback: some to warm up, then a flood at a
+    rate, then it has time to recover. What is lost is placed: the kernel's queue, the collector,
+    its storage. Sender and collector share the machine: compare collectors, not machines.
+
+    \b
+    Examples:
+      flowlab limit --collector nfdump
+      flowlab limit --collector flowlab,nfdump,pmacct --svg limits.svg
+    """
+    from dataclasses import asdict
+
+    from collector import flood
+    from collector import limit as limits
+    from collector.backends import named
+    from collector.backends.daemons import Failed
+    from lab.report.curves import picture
+
+    curves: dict[str, list[limits.Try]] = {}
+    for chosen in _chosen(collectors):
+        backend = named(chosen.name, chosen.custom)
+        if not backend.receives:
+            stop(Exit.WRONG_INPUT, f"{chosen.label} reads captures and receives nothing")
+
+        def attempted(rate_dps: float) -> limits.Try:
+            for left in reversed(range(tries)):
+                one = limits.attempt(named(chosen.name, chosen.custom), rate_dps, seconds)  # noqa: B023
+                if not one.lost or not left:
+                    break
+            click.echo(
+                f"{chosen.label:10} {one.reached_dps:>9,.0f} datagrams/s  {one.lost:8.3%} lost"  # noqa: B023
+                f"  {one.where()}",
+                err=True,
+            )
+            return one
+
+        try:
+            curves[chosen.label] = limits.search(attempted, precision=precision)
+        except Failed as failed:
+            stop(Exit.NO_VERDICT, f"{chosen.label}: {failed}")
+    for name, found in curves.items():
+        highest = limits.best(found)
+        rate = f"{highest.reached_dps:,.0f} datagrams/s, " if highest else ""
+        told = f"{highest.reached_dps * flood.RECORDS:,.0f} records/s" if highest else "no rate"
+        first = next((one for one in found if one.lost), None)
+        beyond = f"; beyond, {first.where()}" if first else "; the sender got no faster"
+        click.echo(f"{name}: loses nothing up to {rate}{told}{beyond}", err=as_json)
+    if as_json:
+        plain = {
+            name: [{**asdict(one), "lost": one.lost} for one in found]
+            for name, found in curves.items()
+        }
+        click.echo(json.dumps(plain, indent=1))
+    if svg is not None:
+        svg.write_text(picture(curves, flood.RECORDS), encoding="utf-8")
+
+
 def _chosen(texts: Sequence[str]) -> list[Collector]:
     """The collectors that are named; stops if one cannot be had here."""
     from lab.conform.run import NoCollector, NotHere, chosen
@@ -240,5 +331,5 @@ def _chosen(texts: Sequence[str]) -> list[Collector]:
         stop(Exit.WRONG_INPUT, str(wrong))
 
 
-COMMANDS: Final = (replay, collectors, conform)
+COMMANDS: Final = (replay, collectors, conform, limit)
 """All of them, for `lab.cli`."""

@@ -129,6 +129,19 @@ class Backend(ABC):
             Failed: it has not written what it should.
         """
 
+    def packets(self, given: Given) -> int:
+        """The packets of all flows that it has written; quicker than rows where there is a sum.
+
+        Raises:
+            Failed: as for `rows`.
+        """
+        return sum(row["packets"] or 0 for row in self.rows(given))
+
+    def taken(self, given: Given) -> int | None:
+        """The flow records that it says it took, after it has ended; None: it does not say."""
+        del given
+        return None
+
 
 def flow(
     source: str, destination: str, protocol: int, source_port: int = 0, destination_port: int = 0

@@ -286,6 +286,8 @@ class Custom(Backend):
 
     def _row(self, one: Any, top: Any) -> Row | None:
         """One flow; None if it is none."""
+        if not isinstance(one, dict):
+            raise TypeError("a flow is no object with names:")
         if any(_at(one, top, path) != value for path, value in self.settings.output.only.items()):
             return None
         told = {name: self._value(name, one, top) for name in self._columns}

@@ -53,6 +53,8 @@ NAMES: Final = {
 }
 """nfdump's names to IANA's."""
 _EXPORTER: Final = re.compile(r"SysID: *(\d+), IP: *\S+, version: *(\d+), ID: *(\d+)")
+_PACKETS: Final = re.compile(r"^Packets: (\d+)", re.MULTILINE)
+_TAKEN: Final = re.compile(r"^Ident: .* Flows: (\d+)", re.MULTILINE)
 _VERSIONS: Final = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 _PRINT_S: Final = 60.0
 _BUFFER_OCTETS: Final = 16 << 20
@@ -101,6 +103,18 @@ class Nfdump(Backend):
             for senders in [exporters(store)]
             for one in printed(store)
         ]
+
+    def packets(self, given: Given) -> int:
+        """As nfdump sums them."""
+        stores = [given.folder / RECEIVES[family] for family in given.families]
+        told = [_said("nfdump", "-I", "-R", str(store)) for store in stores]
+        return sum(int(number) for text in told for number in _PACKETS.findall(text))
+
+    def taken(self, given: Given) -> int | None:
+        """As the programs say in the end."""
+        files = [given.folder / f"{RECEIVES[family]}.txt" for family in given.families]
+        told = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+        return sum(int(number) for text in told for number in _TAKEN.findall(text))
 
 
 def daemon(family: str, folder: Path) -> Daemon:

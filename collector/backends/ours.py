@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -26,6 +27,7 @@ _HABITS: Final = {"Open vSwitch": "openvswitch"}
 """Habits that the command can be told of; of all others only sequence numbers differ."""
 _STORE: Final = "store"
 _READY: Final = "listening for"
+_TAKEN: Final = re.compile(r"^stored \d+ datagrams, (\d+) records", re.MULTILINE)
 
 
 class Flowlab(Backend):
@@ -66,6 +68,18 @@ class Flowlab(Backend):
             for path in files(store)["flows"]:
                 found += _rows(pl.read_parquet(path).iter_rows(named=True))
         return found
+
+    def packets(self, given: Given) -> int:
+        """Summed where they are."""
+        stores = given.folder.glob(f"{_STORE}-*")
+        paths = [path for store in stores for path in files(store)["flows"]]
+        sums = [pl.scan_parquet(path).select("packets").sum().collect().item() for path in paths]
+        return int(sum(sums))
+
+    def taken(self, given: Given) -> int | None:
+        """As it says in the end."""
+        said = [path.read_text(encoding="utf-8") for path in given.folder.glob("flowlab-*.txt")]
+        return sum(int(number) for text in said for number in _TAKEN.findall(text))
 
 
 def _daemon(given: Given, habits: str, exporters: frozenset[str]) -> Daemon:

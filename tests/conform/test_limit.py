@@ -1,0 +1,102 @@
+"""The search for the limit: what it finds, and where a loss is placed."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from collector import flood
+from collector.backends import BACKENDS, named
+from collector.backends.custom import Settings
+from collector.decode import Datagrams, decode
+from collector.limit import Try, attempt, best, search
+from lab.cli import main
+from lab.described import read_as
+from lab.report.curves import picture
+from tests.support import need
+
+HERE = Path(__file__).parent
+
+
+def loses_beyond(limit_dps, fastest_dps=1e9):
+    def attempted(rate_dps):
+        kernel = max(0, int(rate_dps - limit_dps))
+        return Try(rate_dps, min(rate_dps, fastest_dps), int(rate_dps), kernel, 0, 0, 0.0)
+
+    return attempted
+
+
+@pytest.mark.parametrize("limit_dps", [300, 1_000, 1_500, 37_000, 400_000])
+def test_the_limit_is_found_to_the_precision(limit_dps):
+    tries = search(loses_beyond(limit_dps), precision=1.1)
+    found = best(tries)
+    assert limit_dps / 1.1 <= found.rate_dps <= limit_dps
+    assert [one.rate_dps for one in tries] == sorted(one.rate_dps for one in tries)
+    assert len(tries) < 20
+
+
+def test_who_loses_at_every_rate_has_no_limit():
+    assert best(search(loses_beyond(0))) is None
+
+
+def test_a_sender_that_is_no_faster_ends_the_search():
+    tries = search(loses_beyond(1e9, fastest_dps=5_000))
+    assert best(tries).reached_dps == 5_000
+    assert len(tries) == 4
+
+
+def test_a_rate_above_one_that_lost_is_not_the_best():
+    rates = [Try(rate, rate, 10, kernel, 0, 0, 0) for rate, kernel in ((1, 0), (2, 1), (3, 0))]
+    assert best(rates).rate_dps == 1
+
+
+def test_the_flood_is_what_it_says():
+    begin, some = flood.beginning(), flood.messages(2_500)
+    payloads = [begin.buffer[: begin.length[0]].tobytes()]
+    for at, size in zip(some.offset.tolist(), some.length.tolist(), strict=True):
+        payloads.append(some.buffer[at : at + size].tobytes())
+    decoded = decode(Datagrams.of(payloads, 4739))
+    assert not decoded.summary.undecodable
+    (stream,) = decoded.summary.streams
+    assert (stream.lost, stream.units) == (0, 2_500 * flood.RECORDS)
+    packets = sum(int(batch.columns["packetDeltaCount"].sum()) for batch in decoded.batches)
+    assert packets == 2_500 * flood.PACKETS
+
+
+@pytest.mark.parametrize("name", ["flowlab", "nfdump", "pmacct"])
+def test_at_a_low_rate_nothing_is_lost(name):
+    for program in BACKENDS[name].programs:
+        need(program)
+    one = attempt(named(name), 2_000, 0.2)
+    assert (one.sent, one.kernel, one.collector or 0, one.storage) == (400, 0, 0, 0)
+    assert (one.collector is None) == (name == "pmacct")
+
+
+def test_what_a_collector_does_not_write_is_found_missing():
+    settings = read_as(Settings, HERE / "broken.yaml").model_dump(mode="json", by_alias=True)
+    words = {"PYTHON": sys.executable, "FAULT": "last-record-dropped"}
+    settings["command"] = [words.get(part, part) for part in settings["command"]]
+    settings["environment"] = {"PYTHONPATH": str(HERE.parents[1])}
+    one = attempt(named("custom", settings), 1_000, 0.1)
+    assert (one.kernel, one.collector) == (0, None)
+    assert one.storage == 300  # one record of ten, of the datagrams of the warm-up too
+    assert one.where() == "300 records in the collector or storage"
+
+
+def test_the_picture_has_a_line_for_each():
+    tries = search(loses_beyond(37_000))
+    root = ET.fromstring(picture({"one <x>": tries, "another": tries[:3]}, 10))
+    names = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"one <x>", "another", "100 %"} <= set(names)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
+
+
+def test_who_reads_captures_has_no_limit():
+    need("tshark")
+    ran = CliRunner().invoke(main, ["limit", "--collector", "tshark"])
+    assert ran.exit_code == 2
+    assert "receives nothing" in ran.output
