@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.backends import daemons
 from collector.conform import FLOW, Result
 from collector.corpus.case import MEASURES, OBSERVER, Manifest, Truth
 from lab.conform.run import Collector, conform, way_in
@@ -99,3 +100,44 @@ def test_without_capsules_it_is_the_same():
     (outcome,) = examine("nothing", find_cases(["softflowd-ipfix"]), None)
     assert outcome.result is Result.PASS
     assert outcome.compared.compared > 40
+
+
+EXITS = "import sys; sys.exit('no licence')"
+EXITS_AT_THE_END = """
+import signal, socket, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.bind(("127.0.0.1", int(sys.argv[1])))
+while one.recv(65536):
+    pass
+"""
+READS_NOTHING = """
+import socket, sys, time
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in sys.argv[1:]]
+for one, port in zip(sockets, sys.argv[1:]):
+    one.bind(("127.0.0.1", int(port)))
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "result", "told"),
+    [
+        (EXITS, Result.CRASHED, "ended with status 1: no licence"),
+        (EXITS_AT_THE_END, Result.CRASHED, "ended with status 3 in the end"),
+        (READS_NOTHING, Result.HUNG, "is not read"),
+    ],
+)
+def test_who_crashes_or_hangs_is_told_apart_from_who_is_wrong(program, result, told, monkeypatch):
+    monkeypatch.setattr(daemons, "_DRAINED_S", 0.5)
+    settings = {
+        "name": "x",
+        "command": [sys.executable, "-c", program, "{netflow}"],
+        "takes": ["netflow"],
+        "output": {"format": "json", "file": "stdout"},
+        "columns": {"source": "a", "destination": "b", "packets": "c"},
+    }
+    cases = find_cases(["softflowd-ipfix"])
+    (outcome,) = conform(cases, [Collector("custom", settings)], None, 1, lambda _: None)
+    assert outcome.result is result
+    assert told in outcome.why

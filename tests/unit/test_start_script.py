@@ -365,7 +365,7 @@ def test_empty_environment(checkout: Checkout) -> None:
 # ── packages ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "shell", "setup"])
+@pytest.mark.parametrize("command", ["demo", "run", "record", "shell", "setup"])
 def test_lab_commands_install_the_labs_packages(checkout: Checkout, command: str) -> None:
     done = checkout.call(command, USER_ID="0")
     assert done.returncode == 0
