@@ -1,4 +1,4 @@
-"""What options data says of an exporter: how it samples, and what its interfaces are called.
+"""What options data says of an exporter: how it samples, when it booted, its interfaces' names.
 
 Kept per exporter, observation domain and version, as templates are. It serves all data records of
 the block in which it came, and of later ones.
@@ -14,7 +14,9 @@ import numpy as np
 
 from collector.decode import limits
 from collector.decode.groups import codes, split
+from collector.decode.layout import Columns
 from collector.decode.sampling import SAMPLERS, sampling_rate
+from collector.decode.times import INIT, UPTIMES, tells_uptime_only, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,12 +50,19 @@ class Learned:
         """Per sampler (None: of the whole domain): one packet in how many is counted."""
         self.interfaces: dict[Place, dict[int, str]] = {}
         """Names by number."""
+        self.booted_ms: dict[Place, dict[None, int]] = {}
+        """When uptime was 0, in ms since 1970."""
 
     def apply(self, batches: list[Batch]) -> list[Batch]:
-        """Learn from options records; give data records the sampling rate they do not say."""
+        """Learn from options records; give data records the sampling rate they do not say.
+
+        And the times, where they tell uptimes only (IPFIX, whose header has none).
+        """
         for batch in batches:
             if batch.kind == "options":
                 self._learn(batch)
+        if self.booted_ms:
+            batches = [self._with_times(one) if one.kind == "data" else one for one in batches]
         if not self.rates:
             return batches
         return [self._with_rate(batch) if batch.kind == "data" else batch for batch in batches]
@@ -64,7 +73,10 @@ class Learned:
         sampler = next((name for name in SAMPLERS if name in batch.columns), None)
         number = next((name for name in _INTERFACES if name in batch.columns), None)
         name = next((name for name in _NAMES if name in batch.columns), None)
+        booted = batch.columns.get(INIT)
         for place, rows in _places(batch):
+            if booted is not None and booted.ndim == 1 and booted.dtype != object:
+                self._put(self.booted_ms, place, {None: int(booted[rows[-1]])})
             if rates is not None:
                 keys = _keys(batch, sampler, rows)
                 self._put(self.rates, place, dict(zip(keys, rates[rows].tolist(), strict=True)))
@@ -107,6 +119,25 @@ class Learned:
                 everywhere = known.get(None, np.nan)
                 rate[rows] = [known.get(key, everywhere) for key in keys]
         return batch if np.isnan(rate).all() else replace(batch, sampling_rate=rate)
+
+    def _with_times(self, batch: Batch) -> Batch:
+        """The batch with times, where it has uptimes and all its exporters' boots are known."""
+        columns = batch.columns
+        ends = [end for end in UPTIMES if tells_uptime_only(columns, end)]
+        if not ends or not isinstance(columns, Columns):
+            return batch
+        booted_ms = np.zeros(len(batch), np.int64)
+        for place, rows in _places(batch):
+            known = self.booted_ms.get(place)
+            if known is None:
+                return batch
+            booted_ms[rows] = known[None]
+        now_ms = batch.export_time_ns // 1_000_000 - booted_ms
+        times = {
+            f"{end}Milliseconds": booted_ms + unwrapped(columns[f"{end}SysUpTime"], now_ms)
+            for end in ends
+        }
+        return replace(batch, columns=columns.beside(times))
 
 
 def _places(batch: Batch) -> Iterator[tuple[Place, NDArray[np.int64]]]:

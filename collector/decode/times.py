@@ -40,6 +40,19 @@ def ntp_ns(stamps: NDArray[np.uint64], *, microseconds: bool = False) -> NDArray
     return seconds * 1_000_000_000 + rounded.astype(np.int64)
 
 
+INIT: Final = "systemInitTimeMilliseconds"
+"""When uptime was 0: in the records, or in options data."""
+UPTIMES: Final = ("flowStart", "flowEnd")
+
+
+def tells_uptime_only(columns: Mapping[str, NDArray[Any]], end: str) -> bool:
+    """Whether records tell an `end` of `UPTIMES` by uptime, and not as a time."""
+    name = f"{end}SysUpTime"
+    if name not in columns or f"{end}Milliseconds" in columns:
+        return False
+    return columns[name].ndim == 1 and columns[name].dtype == np.uint32
+
+
 def unwrapped(then_ms: NDArray[Any], now_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """An uptime that may be of before the counter's last wrap: then negative."""
     return now_ms - ((now_ms - then_ms.astype(np.int64) + (1 << 31)) % (1 << 32) - (1 << 31))
@@ -58,8 +71,8 @@ def uptime_times(
     """
     derived: dict[str, Derivation] = {}
     places = layout.places
-    booted = _INIT in places and places[_INIT].field.kind not in RAW
-    for end in ("flowStart", "flowEnd"):
+    booted = INIT in places and places[INIT].field.kind not in RAW
+    for end in UPTIMES:
         name = f"{end}SysUpTime"
         numeric = name in places and places[name].field.kind == "unsigned32"
         if not numeric or f"{end}Milliseconds" in places or not (booted or uptime_ms is not None):
@@ -76,8 +89,5 @@ def _absolute(
 ) -> NDArray[np.int64]:
     """One column of uptimes in milliseconds since 1970."""
     if uptime_ms is None:
-        return columns[_INIT].astype(np.int64) + columns[name].astype(np.int64)
+        return columns[INIT].astype(np.int64) + columns[name].astype(np.int64)
     return export_time_ns // 1_000_000 - uptime_ms + unwrapped(columns[name], uptime_ms)
-
-
-_INIT: Final = "systemInitTimeMilliseconds"

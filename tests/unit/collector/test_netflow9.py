@@ -109,6 +109,26 @@ def test_times_are_computed_from_uptime_even_when_it_wraps():
     assert row["last_ns"] == 1_699_999_999_100_000_000
 
 
+@pytest.mark.parametrize("wraps", [0, 1, 2])
+def test_ipfix_tells_in_options_when_uptime_was_0(wraps):
+    """Its header has no uptime (RFC 7011 section 3.1); 32 bits of ms wrap after 49 days."""
+    (when_s,) = struct.unpack_from("!I", message((300, flow())), 4)
+    booted_ms = (when_s - 10) * 1_000 - (wraps << 32)
+    boot = (3, ipfix_options(400, [(0, 149, 4), (0, 160, 8)], 1))
+    sent = [
+        message(
+            (2, template(300, FLOW)), (300, flow(start=8_500, end=2**32 - 1 if wraps else 9_000))
+        ),
+        message(boot, (400, struct.pack("!IQ", 0, booted_ms))),
+    ]
+    (row,) = flows(decode(of(*sent))).to_dicts()
+    assert row["first_ns"] == (when_s * 1_000 - 1_500) * 1_000_000
+    last_ms = when_s * 1_000 - (10_001 if wraps else 1_000)
+    assert row["last_ns"] == last_ms * 1_000_000
+    (unknown,) = flows(decode(of(sent[0]))).to_dicts()
+    assert unknown["first_ns"] is None
+
+
 def test_sampling_is_learned_and_applied_once():
     decoded = decode(of(*EXPORTS))
     (row,) = flows(decoded).to_dicts()
