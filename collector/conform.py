@@ -93,13 +93,19 @@ class Compared:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def compare(truth: Sequence[Row], told: Iterable[Row], backend: Backend) -> Compared:
+def compare(
+    truth: Sequence[Row],
+    told: Iterable[Row],
+    backend: Backend,
+    counts: Mapping[str, tuple[int, int]] | None = None,
+) -> Compared:
     """Compare what a collector told of a case with what is true.
 
     Args:
         truth: flows as `truth.json` has them.
         told: flows as a back end gives them.
         backend: says how much of a flow the collector can say.
+        counts: of the whole case, by name: what is true, and what the collector says.
     """
     left_out: Counter[str] = Counter()
     ours: dict[Place, list[Row]] = defaultdict(list)
@@ -123,15 +129,24 @@ def compare(truth: Sequence[Row], told: Iterable[Row], backend: Backend) -> Comp
         return Compared(Result.NOT_EXPRESSIBLE, left_out=dict(left_out))
     expected = {place: _summed(rows) for place, rows in ours.items()}
     observed = {place: _summed(rows) for place, rows in theirs.items()}
-    findings = tuple(_findings(expected, observed, backend))
-    compared = sum(len(_asked(place, row, backend)) for place, row in expected.items())
+    findings = (
+        *_findings(expected, observed, backend),
+        *(
+            Finding({}, {}, name, right, seen, "counted over the whole case")
+            for name, (right, seen) in (counts or {}).items()
+            if right != seen
+        ),
+    )
+    compared = len(counts or {}) + sum(
+        len(_asked(place, row, backend)) for place, row in expected.items()
+    )
     outcome = Result.FAIL if findings else Result.PASS
     return Compared(outcome, findings, compared, dict(left_out))
 
 
 def flow_of(place: Mapping[str, Any]) -> str:
-    """A flow as people write it."""
-    return str(FlowKey.from_json(dict(place)))
+    """A flow as people write it; without a key it is all of them."""
+    return "the whole case" if not place else str(FlowKey.from_json(dict(place)))
 
 
 def with_family(row: Row) -> Row:

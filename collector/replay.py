@@ -65,11 +65,6 @@ class Sent:
     refused: frozenset[Target]
 
 
-def at_once(_count: int) -> Callable[[float], int]:
-    """All is due from the beginning."""
-    return lambda _elapsed_s: _count
-
-
 def at_rate(count: int, rate_dps: float) -> Callable[[float], int]:
     """So many datagrams a second."""
     return lambda elapsed_s: min(count, int((elapsed_s + _AHEAD_S) * rate_dps) + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -146,8 +146,3 @@ def _places(name: str) -> Iterator[Path]:
 def _below(folder: Path) -> list[Path]:
     """All cases in a folder, and it itself if it is one."""
     return sorted(path.parent for path in folder.rglob(MANIFEST))
-
-
-def plain(case: Case) -> dict[str, Any]:
-    """A case in a line of a listing."""
-    return {"name": case.name, "folder": str(case.folder), **case.manifest.to_json()}

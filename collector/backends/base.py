@@ -129,6 +129,15 @@ class Backend(ABC):
             Failed: it has not written what it should.
         """
 
+    def counts(self, given: Given) -> Mapping[str, int]:
+        """What it counts of all that came, by `collector.corpus.case.COUNTS`; none if it does not.
+
+        Raises:
+            Failed: as for `rows`.
+        """
+        del given
+        return {}
+
     def packets(self, given: Given) -> int:
         """The packets of all flows that it has written; quicker than rows where there is a sum.
 

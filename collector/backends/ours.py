@@ -17,7 +17,7 @@ from collector.flows import flow_json
 from collector.store import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from collector.backends.base import Given, Row
 
@@ -64,15 +64,21 @@ class Flowlab(Backend):
     def rows(self, given: Given) -> list[Row]:
         """All flows of all stores."""
         found: list[Row] = []
-        for store in sorted(given.folder.glob(f"{_STORE}-*")):
+        for store in _stores(given):
             for path in files(store)["flows"]:
                 found += _rows(pl.read_parquet(path).iter_rows(named=True))
         return found
 
+    def counts(self, given: Given) -> Mapping[str, int]:
+        """As the view of exporters has them."""
+        paths = [path for store in _stores(given) for path in files(store)["exporters"]]
+        rows = [pl.read_parquet(path) for path in paths]
+        names = {"datagrams": "datagrams", "missing": "lost"}
+        return {name: sum(int(row[ours].sum()) for row in rows) for name, ours in names.items()}
+
     def packets(self, given: Given) -> int:
         """Summed where they are."""
-        stores = given.folder.glob(f"{_STORE}-*")
-        paths = [path for store in stores for path in files(store)["flows"]]
+        paths = [path for store in _stores(given) for path in files(store)["flows"]]
         sums = [pl.scan_parquet(path).select("packets").sum().collect().item() for path in paths]
         return int(sum(sums))
 
@@ -80,6 +86,10 @@ class Flowlab(Backend):
         """As it says in the end."""
         said = [path.read_text(encoding="utf-8") for path in given.folder.glob("flowlab-*.txt")]
         return sum(int(number) for text in said for number in _TAKEN.findall(text))
+
+
+def _stores(given: Given) -> list[Path]:
+    return sorted(given.folder.glob(f"{_STORE}-*"))
 
 
 def _daemon(given: Given, habits: str, exporters: frozenset[str]) -> Daemon:

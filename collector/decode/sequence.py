@@ -73,6 +73,8 @@ def account(
     covered: tuple[int, int] = (0, 0),
     booted_ms: NDArray[np.int64] | None = None,
     within_ms: int = 0,
+    *,
+    unread: bool = False,
 ) -> Account:
     """Compare the numbers of one stream's datagrams, in order of arrival.
 
@@ -83,6 +85,8 @@ def account(
         covered: of what came before, from there.
         booted_ms: of each datagram, when its exporter says that it was started; None: it does not.
         within_ms: how exact that is.
+        unread: whether what came before ended with a datagram of UNKNOWN units, whose first number
+            then is the expected one.
     """
     later = np.zeros(len(first) - 1, np.bool_)
     if booted_ms is not None:
@@ -91,12 +95,15 @@ def account(
         later = (passed_ms > within_ms) & (first[1:] <= 1)
     if expected is not None:
         later = np.append(np.False_, later)
-        first, units = np.append(expected, first), np.append(0, units)
+        first, units = np.append(expected, first), np.append(UNKNOWN if unread else 0, units)
     judged = units[:-1] != UNKNOWN
     counted = np.where(units == UNKNOWN, 0, units)
-    step = first[1:] - first[:-1] - counted[:-1]
-    # The shorter way around the circle: 4294967295 before 0 is one back.
-    step = (step + (1 << 31)) % (1 << 32) - (1 << 31)
+    received = int(counted.sum())
+    # What could not be read is taken for all that there is up to the next one.
+    ahead = _around(first[1:] - first[:-1])
+    filling = ~judged & (ahead > 0) & (ahead <= _RESTART)
+    counted[:-1][filling] = ahead[filling]
+    step = _around(first[1:] - first[:-1] - counted[:-1])
     restart = judged & ((step < -_RESTART) | ((step < 0) & later))
     step[restart | ~judged] = 0
     # Where each one begins, on a line without an end. Missing is what nobody covers between the
@@ -106,10 +113,15 @@ def account(
     lowest, highest = min(int(begin.min()), covered[0]), max(int(end.max()), covered[1])
     total, last = int(counted.sum()), int(end[-1])
     return Account(
-        units=total,
+        units=received,
         missing=(highest - lowest) - (covered[1] - covered[0]) - total,
         gaps=int((step > 0).sum()),
         reordered=int((step < 0).sum()),
         restarts=int(restart.sum()),
         covered=(lowest - last, highest - last),
     )
+
+
+def _around(step: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The shorter way around the circle: 4294967295 before 0 is one back."""
+    return (step + (1 << 31)) % (1 << 32) - (1 << 31)

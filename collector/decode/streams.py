@@ -48,6 +48,9 @@ class _Tail(NamedTuple):
     """Units skipped so far, less those that came late or twice."""
     covered: tuple[int, int] = (0, 0)
     """From the first number to the highest, from the expected one."""
+    unread: bool = False
+    """Whether its last datagram could not be read to its end: then the number is that of its own
+    first unit."""
 
     @property
     def lost(self) -> int:
@@ -80,11 +83,12 @@ class Expected:
             before = self._known.pop(key, _Tail(None, 0))
             booted = None if sequenced.booted_ms is None else sequenced.booted_ms[rows]
             counted = account(
-                first, units, before.expected, before.covered, booted, sequenced.within_ms
+                *(first, units, before.expected, before.covered, booted, sequenced.within_ms),
+                unread=before.unread,
             )
-            following = None if units[-1] == UNKNOWN else int(first[-1] + units[-1])
-            covered = (0, 0) if following is None else counted.covered
-            after = _Tail(following, before.missing + counted.missing, covered)
+            unread = bool(units[-1] == UNKNOWN)
+            following = int(first[-1] + (0 if unread else units[-1]))
+            after = _Tail(following, before.missing + counted.missing, counted.covered, unread)
             self._remember(key, after)
             found.append(_stream(sequenced, exporter, rows, counted, after.lost - before.lost))
         return found

@@ -76,12 +76,13 @@ def evidence(case: Case, findings: Sequence[Finding], backend: Backend) -> tuple
 def _one(
     case: Case, finding: Finding, told: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> Evidence:
-    for row, key in told:
+    for row, key in told if finding.flow else ():
         if key == dict(finding.flow) and _is_by(row, finding.observer):
             number, offset = row["datagram"], row["offset"]
             break
     else:
-        return Evidence(None, None, "no datagram tells this flow", ())
+        why = "no datagram tells this flow" if finding.flow else "this is of all datagrams"
+        return Evidence(None, None, why, ())
     names = case.manifest.habits.values()
     lent = next((BY_NAME[name] for name in names if name == "Open vSwitch"), STANDARD)
     explained = explain(Source(case.exports, lent), number)

@@ -211,8 +211,9 @@ def _in_capsules(
                 for event in capsule.events({"pairs": [vars(pair)]}):
                     told = Told(**event)
             if told is None:
-                why = log.read_text(encoding="utf-8", errors="replace").strip()[-500:]
-                told = Told(pair.number, Result.NO_RESULT, why=why or "its capsule ended")
+                said = log.read_text(encoding="utf-8", errors="replace").strip()
+                why = f"its capsule ended: {said.rpartition(chr(10))[2]}"
+                told = Told(pair.number, Result.NO_RESULT, why=why)
             answers.put((told, time.monotonic() - began_s))
 
 
@@ -223,7 +224,13 @@ def _outcome(case: Case, collector: Collector, told: Told, took_s: float) -> Out
         nothing = Compared(Result(told.result))
         return Outcome(case, label, nothing, told.why, took_s=took_s)
     backend = named(collector.name, collector.custom)
-    compared = compare(case.truth().flows, told.rows, backend)
+    truth = case.truth()
+    counts = {
+        name: (right, told.counts[name])
+        for name, right in truth.counts.items()
+        if right is not None and name in told.counts
+    }
+    compared = compare(truth.flows, told.rows, backend, counts)
     return Outcome(case, label, compared, "", _examples(case, compared, backend), took_s)
 
 

@@ -91,12 +91,14 @@ class Told:
         number: the pair's.
         result: None: rows are there, and have to be compared.
         rows: what it told.
+        counts: what it counted of the whole case.
         why: what went wrong, in words.
     """
 
     number: int
     result: str | None
     rows: Sequence[Row] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
     why: str = ""
 
 
@@ -117,7 +119,7 @@ def examine(pair: Pair, network: Network) -> Told:
     backend = named(pair.collector, pair.custom)
     try:
         with tempfile.TemporaryDirectory(prefix="flowlab-conform-") as scratch:
-            return Told(pair.number, None, _told(backend, pair, network, Path(scratch)))
+            return Told(pair.number, None, *_told(backend, pair, network, Path(scratch)))
     except Crashed as crashed:
         return Told(pair.number, Result.CRASHED, why=str(crashed))
     except Hung as hung:
@@ -126,8 +128,10 @@ def examine(pair: Pair, network: Network) -> Told:
         return Told(pair.number, Result.NO_RESULT, why=str(failed))
 
 
-def _told(backend: Backend, pair: Pair, network: Network, folder: Path) -> list[Row]:
-    """The rows that a collector makes of a case."""
+def _told(
+    backend: Backend, pair: Pair, network: Network, folder: Path
+) -> tuple[list[Row], Mapping[str, int]]:
+    """The rows that a collector makes of a case, and what it counts."""
     datagrams = pcap.datagrams(pcap.read(pair.exports))
     senders = network.senders(ip_texts(datagrams.source))
     families = frozenset(families_of(datagrams))
@@ -136,12 +140,13 @@ def _told(backend: Backend, pair: Pair, network: Network, folder: Path) -> list[
     for daemon in backend.daemons(given):
         _feed(daemon, sent)
     exporters = {sender: exporter for exporter, sender in senders.items()} if sent else {}
-    return [
+    rows = [
         {**row, "exporter": exporters.get(row["exporter"], row["exporter"])}
         if row.get("exporter")
         else row
         for row in backend.rows(given)
     ]
+    return rows, backend.counts(given)
 
 
 def _feed(daemon: Daemon, sent: Sequence[Burst]) -> None:

@@ -100,7 +100,7 @@ def test_the_command_says_it_in_all_forms(tmp_path):
     assert ran.exit_code == 0, ran.output
     (outcome,) = json.loads(ran.stdout)["outcomes"]
     assert (outcome["case"], outcome["result"]) == ("one-datagram", "pass")
-    assert outcome["compared"] == 17
+    assert outcome["compared"] == 19
     suite = ET.parse(junit).getroot()[0]
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("flowlab", "1", "0")
     page = html.read_text(encoding="utf-8")

@@ -121,8 +121,8 @@ def test_a_collector_that_adds_up_what_comes_twice_is_found_out(monkeypatch):
 
 
 def test_a_collector_that_takes_reordering_for_loss_is_found_out(monkeypatch):
-    def forgetful(*arguments):
-        counted = account(*arguments)
+    def forgetful(*arguments, **named):
+        counted = account(*arguments, **named)
         return replace(counted, missing=counted.missing + counted.reordered)
 
     monkeypatch.setattr(streams, "account", forgetful)

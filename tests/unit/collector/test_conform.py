@@ -6,7 +6,7 @@ import pytest
 
 from collector.backends import BACKENDS
 from collector.backends.base import flow
-from collector.conform import FLOW, Result, compare
+from collector.conform import FLOW, Result, compare, flow_of
 
 OURS = BACKENDS["flowlab"]
 NFDUMP = BACKENDS["nfdump"]
@@ -155,3 +155,11 @@ def test_many_flows_that_were_read_as_others_are_paired_with_their_own():
     ]
     names = {one.field for one in compare(truth, seen, OURS).findings}
     assert names == {"destinationIPv6Address"}
+
+
+def test_counts_of_the_whole_case_are_compared():
+    result = compare([row()], [told()], OURS, {"missing": (3, 2), "datagrams": (5, 5)})
+    (one,) = result.findings
+    assert (one.field, one.expected, one.observed, dict(one.flow)) == ("missing", 3, 2, {})
+    assert result.compared == 5 + 2
+    assert flow_of(one.flow) == "the whole case"

@@ -116,3 +116,21 @@ def test_blocks_lose_together_what_all_at_once_loses(data):
         account.add(block, decoder.decode(block))
     (together,) = account.summary().streams
     assert (together,) == decode(Datagrams.of(sent, 2055)).summary.streams
+
+
+UNREAD = [3, 4, 5, 6, 8, 0, 9]
+"""First numbers: the units of 4 and 5 are not known, 7 is lost, and 0 comes late."""
+UNITS = [1, UNKNOWN, UNKNOWN, 1, 1, 3, 1]
+
+
+@pytest.mark.parametrize("cut", range(1, len(UNREAD)))
+def test_what_could_not_be_read_at_the_end_of_a_block_is_no_loss(cut):
+    """As all at once: a late datagram is counted from the true numbers, not from those read."""
+    whole = judged(UNREAD, UNITS)
+    one = judged(UNREAD[:cut], UNITS[:cut])
+    unread = UNITS[cut - 1] == UNKNOWN
+    expected = UNREAD[cut - 1] + (0 if unread else UNITS[cut - 1])
+    rest = (np.array(part[cut:], np.int64) for part in (UNREAD, UNITS))
+    other = account(*rest, expected, one.covered, unread=unread)
+    assert one.missing + other.missing == whole.missing == 1
+    assert one.units + other.units == whole.units == 7
