@@ -35,6 +35,8 @@ A failed case is mostly one of a few reasons, which come with one exporter or on
 below, each with the evidence of one case. What is said of a collector's inside is concluded from
 what it prints. [differential.md](differential.md) has more, field by field, on generated captures.
 """
+_NAMED: Final = 12
+"""Cases of a reason that are named; the matrix has all."""
 _COUNTS: Final = ("pass", "fail", "not expressible", "crashed", "hung", "no result")
 
 
@@ -91,7 +93,9 @@ def _reasons(name: str, outcomes: Sequence[dict[str, Any]]) -> Iterable[str]:
         fields = ", ".join(f"`{field}`" for field in known.fields)
         yield f"### {', '.join(known.protocols)}: {known.says}\n\n{known.why} Fields: {fields}.\n"
         yield _evidence(*first[number])
-        yield f"In {len(cases[number])} cases: {', '.join(cases[number])}.\n"
+        named = list(cases[number])
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        yield f"Cases ({len(named)}): {', '.join(named[:_NAMED])}{more}.\n"
     for why, times in left_out.items():
         yield f"Not expressible, and left out: {times} flows; {why}.\n"
 
