@@ -75,9 +75,9 @@ class Source:
         """
         decoder = Decoder(self.habits, self.ports, extended=extended)
         for datagrams in self.datagrams(block_octets):
-            yield _counted(datagrams, decoder.decode(datagrams), account)
+            yield counted(datagrams, decoder.decode(datagrams), account)
         nothing = Datagrams.of([], 0)
-        yield _counted(nothing, decoder.decode(nothing, last=True), account)
+        yield counted(nothing, decoder.decode(nothing, last=True), account)
 
     @contextmanager
     def kept(self) -> Iterator[Source]:
@@ -91,8 +91,8 @@ class Source:
             yield replace(self, file=file)
 
 
-def _counted(datagrams: Datagrams, decoded: Decoded, account: Account) -> Decoded:
-    """A block with the numbers that its datagrams have in all of the file."""
+def counted(datagrams: Datagrams, decoded: Decoded, account: Account) -> Decoded:
+    """A block with the numbers that its datagrams have in all of the file; `account` counts it."""
     before = account.datagrams
     account.add(datagrams, decoded)
     numbered = [replace(batch, datagram=batch.datagram + before) for batch in decoded.batches]

@@ -64,9 +64,9 @@ def planned_stages(scenario: Scenario) -> tuple[tuple[Planned, ...], ...]:
     topology = scenario.build_topology()
 
     def truly(step: Planned) -> Planned:
-        if all(map(controller.drops, step.flows)):
+        if scenario.controller is not None and all(map(controller.drops, step.flows)):
             return step.unheard()
-        ways = controller.ways(step.flows, topology)
+        ways = controller.ways(step.flows, topology) if topology.losing else ()
         return step.losing() if any(_after_loss(way.crossings, topology) for way in ways) else step
 
     return tuple(tuple(map(truly, stage)) for stage in stages)

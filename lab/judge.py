@@ -13,29 +13,44 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import polars as pl
 
 from collector import arrival, pcap
-from collector.arrival import Account, Sender
-from collector.check import Counted, Evidence, Expected, Lengths, Record, judge, together
+from collector.account import Account
+from collector.arrival import Sender
+from collector.check import Counted, Evidence, Expected, Record, judge
+from collector.check.counts import Counts, counts
 from collector.check.model import Collected
+from collector.check.plain import MOST_LISTED
 from collector.check.records import ASKED
 from collector.check.witnesses import Witnesses
-from collector.decode import BY_NAME, STANDARD, decode
+from collector.decode import BY_NAME, STANDARD, Decoder
 from collector.decode.address import ip_texts
-from collector.flows import each, flow_json, flow_key, flows, wire_flows
-from collector.key import FlowKey
+from collector.flows import (
+    FLOWS,
+    WIRE_FLOWS,
+    each,
+    flow_json,
+    flow_key,
+    observed,
+    summed,
+    wire_flows,
+)
+from collector.source import counted
 from lab.jsonfile import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from collector.arrival import Known
     from collector.check import Point, Verdict
-    from collector.decode import Datagrams, Habits, Summary
+    from collector.decode import Datagrams, Decoded, Habits, Summary
     from collector.fault import Fault
+    from collector.key import FlowKey
+    from collector.observations import Columns
 
 EXPORTS: Final = "exports.pcap"
 SENT: Final = "exports-sent.pcap"
@@ -43,6 +58,8 @@ SENT: Final = "exports-sent.pcap"
 FAULTS: Final = "faults.json"
 COUNTERS: Final = "counters.json"
 """What a controller polled of the switches, answer by answer."""
+_BLOCK: Final = 1 << 14
+"""Datagrams decoded together."""
 EGRESS: Final = 1
 """flowDirection (61) of a packet where it goes out."""
 
@@ -60,11 +77,28 @@ def judge_folder(folder: Path) -> Verdict:
     recorded = read_run(folder)
     verdict = judge(recorded.expected, recorded.evidence)
     try:
-        write_json(folder / "observed.json", recorded.rows)
+        _write(folder / "observed", recorded.table, _rows)
+        _write(folder / "passed", None if verdict.plain is None else verdict.plain.as_table())
         write_json(folder / "verdict.json", verdict.to_json())
     except OSError as refused:
         return replace(verdict, notes=(*verdict.notes, f"could not be written down: {refused}"))
     return verdict
+
+
+def _write(
+    path: Path,
+    table: pl.DataFrame | None,
+    listed: Callable[[pl.DataFrame], list[dict[str, Any]]] | None = None,
+) -> None:
+    """Write a table, small ones as JSON if it is said how, others as Parquet; not as both."""
+    json_file, parquet = path.with_suffix(".json"), path.with_suffix(".parquet")
+    wanted = None
+    if table is not None and listed is not None and len(table) <= MOST_LISTED:
+        write_json(wanted := json_file, listed(table))
+    elif table is not None:
+        table.write_parquet(wanted := parquet)
+    for other in {json_file, parquet} - {wanted}:
+        other.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -74,12 +108,12 @@ class Run:
     Attributes:
         expected: what was expected.
         evidence: what was witnessed.
-        rows: what was exported, as ``observed.json`` has it.
+        table: what was exported, in the columns of `collector.flows.FLOWS`.
     """
 
     expected: Expected
     evidence: Evidence
-    rows: list[dict[str, Any]]
+    table: pl.DataFrame
 
 
 def read_run(folder: Path) -> Run:
@@ -94,14 +128,15 @@ def read_run(folder: Path) -> Run:
     exports = folder / (SENT if faulty else EXPORTS)
     recorded = decode_exports(exports, habits_of(expected.points), singly=asked)
     collected, faults_missed = _collected(folder, expected) if faulty else ((), ())
-    own, copied = _by_target(recorded.rows, expected.points)
+    own, copied = _by_target(recorded.table, expected.points)
     observed, egress, strays = _attribute(own, expected.points)
     wire, at_ports, wire_problems = _wire(folder, expected.points)
+    few = max(map(len, (wire, observed))) <= MOST_LISTED
     evidence = Evidence(
-        wire=wire,
-        observed=observed,
-        egress=egress,
-        at_ports=at_ports,
+        wire=wire.listed() if few else wire,
+        observed=observed.listed() if few else observed,
+        egress=egress.listed() if few else egress,
+        at_ports=at_ports.listed() if few else at_ports,
         from_controller=_from_controller(folder),
         polled=tuple(_polled(folder)) if (folder / COUNTERS).exists() else None,
         collected=(*collected, *_targets_compared(copied, expected.points, observed)),
@@ -114,7 +149,7 @@ def read_run(folder: Path) -> Run:
         wire_problems=wire_problems,
         witnesses=_read_witnesses(folder),
     )
-    return Run(expected, evidence, recorded.rows)
+    return Run(expected, evidence, recorded.table)
 
 
 def observed_rows(folder: Path) -> list[dict[str, Any]]:
@@ -129,7 +164,7 @@ class Recorded:
     Single records (`collector.flows.each`) are there where an expectation asks of them.
 
     Attributes:
-        rows: flows, as ``observed.json`` has them.
+        table: flows, in the columns of `collector.flows.FLOWS`.
         each: single records.
         datagrams: how many there are.
         problems: what was lost or not understood, in words.
@@ -138,13 +173,18 @@ class Recorded:
         undecodable: what could not be read.
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    table: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FLOWS))
     each: list[dict[str, Any]] = field(default_factory=list)
     datagrams: int = 0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     lost: int = 0
     undecodable: int = 0
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Flows, as ``observed.json`` has them."""
+        return _rows(self.table)
 
 
 def decode_exports(file: Path, habits: Mapping[str, str], *, singly: bool = False) -> Recorded:
@@ -167,7 +207,7 @@ def decode_exports(file: Path, habits: Mapping[str, str], *, singly: bool = Fals
         for own, which in _by_habits(datagrams, habits)
     ]
     return Recorded(
-        rows=[row for part in parts for row in part.rows],
+        table=pl.concat([pl.DataFrame(schema=FLOWS), *(part.table for part in parts)]),
         each=[row for part in parts for row in part.each],
         datagrams=len(datagrams),
         problems=tuple(
@@ -193,25 +233,20 @@ def habits_of(points: Iterable[Point]) -> dict[str, str]:
     }
 
 
-def _by_target(
-    rows: Iterable[dict[str, Any]], points: Iterable[Point]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _by_target(table: pl.DataFrame, points: Iterable[Point]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What came to the first target of each exporter, and what came to its other one."""
-    others = {
-        (point.also_to, point.protocol, point.observation_domain, point.agent)
-        for point in points
-        if point.also_to
-    }
-    own: list[dict[str, Any]] = []
-    copied: list[dict[str, Any]] = []
-    for row in rows:
-        sender = row["exporter"], row["protocol"], row["observation_domain"], row["agent"]
-        (copied if sender in others else own).append(row)
+    others = _senders(replace(p, address=p.also_to) for p in points if p.also_to)
+    if not len(others):
+        return table, table.clear()
+    own, copied = (
+        table.join(others, on=_SENDER, how=how, nulls_equal=True, maintain_order="left")
+        for how in ("anti", "semi")
+    )
     return own, copied
 
 
 def _targets_compared(
-    copied: Iterable[Mapping[str, Any]], points: Iterable[Point], observed: _Observed
+    copied: pl.DataFrame, points: Iterable[Point], observed: Counts
 ) -> Iterator[Collected]:
     """Both targets of an exporter get the same."""
     there = {
@@ -220,10 +255,12 @@ def _targets_compared(
         if point.also_to
     }
     told, _, _ = _attribute(copied, there.values())
-    for place in dict.fromkeys((*observed, *told)):
+    for place in dict.fromkeys((*observed, *told)) if there else ():
         if point := there.get(place[:2]):
             right, seen = (table.get(place, Counted(0)).packets for table in (observed, told))
-            yield Collected(*place, f"packets told to {point.address}", right, seen)
+            exporter, switch, key = place
+            measure = f"packets told to {point.address}"
+            yield Collected(exporter, switch, key, measure, right, seen)
 
 
 def _frames(faults: Iterable[Fault]) -> Iterator[str]:
@@ -270,8 +307,8 @@ def _datagrams_compared(
         places.setdefault(sender, []).append(point.observation_point)
     for sender in sorted(knowable.accounts.keys() | told.accounts.keys()):
         who = " and ".join(names.get(sender, {sender.address: None}))
-        right = knowable.accounts.get(sender, Account())
-        made = told.accounts.get(sender, Account())
+        right = knowable.accounts.get(sender, arrival.Account())
+        made = told.accounts.get(sender, arrival.Account())
         unit = "records" if sender.protocol in arrival.COUNT_RECORDS else "datagrams"
         for measure, known, seen in (
             (f"{unit} missing", right.missing, made.missing),
@@ -289,10 +326,7 @@ def _datagrams_compared(
 
 def _flows_compared(points: Iterable[Point], knowable: Known, told: Known) -> Iterator[Collected]:
     every = tuple(points)
-    right, made = (
-        _attribute([_row(row) for row in known.flows.iter_rows(named=True)], every)[0]
-        for known in (knowable, told)
-    )
+    right, made = (_attribute(known.flows, every)[0].listed() for known in (knowable, told))
     for place in dict.fromkeys((*right, *made)):
         exporter, switch, key = place
         one, other = (table.get(place, Counted(0, None, None)) for table in (right, made))
@@ -303,9 +337,12 @@ def _flows_compared(points: Iterable[Point], knowable: Known, told: Known) -> It
                 yield Collected(exporter, switch, key, f"collected {layer}", known, seen)
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a flow table as ``observed.json`` has it."""
-    return {**{name: row[name] for name in _OBSERVED}, "flow": flow_json(row)}
+def _rows(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """A flow table as ``observed.json`` has it."""
+    return [
+        {**{name: row[name] for name in _OBSERVED}, "flow": flow_json(row)}
+        for row in table.iter_rows(named=True)
+    ]
 
 
 def _by_habits(
@@ -322,22 +359,40 @@ def _decode_part(
     datagrams: Datagrams, which: NDArray[np.int64], habits: Habits, *, singly: bool
 ) -> Recorded:
     """Decode some of the datagrams; what is said of them has their numbers in the whole."""
-    decoded = decode(replace(datagrams.take(which), faults=()), habits)
-    rows = [
-        {**_row(row), "datagram": int(which[row["datagram"] - 1]) + 1}
-        for row in flows(decoded).iter_rows(named=True)
-    ]
+    account = Account()
+    singles: list[dict[str, Any]] = []
+
+    def records() -> Iterator[Columns]:
+        for decoded in _blocks(replace(datagrams, faults=()), which, habits, account):
+            if singly:
+                singles.extend(each(decoded).iter_rows(named=True))
+            yield from observed(decoded)
+
+    table = summed(records())
+    summary = account.summary()
+    datagram = pl.Series("datagram", which[table["datagram"].to_numpy() - 1] + 1, pl.UInt32)
     return Recorded(
-        rows=rows,
-        each=list(each(decoded).iter_rows(named=True)) if singly else [],
-        problems=tuple(_problems(which, decoded.summary)),
+        table=table.with_columns(datagram),
+        each=singles,
+        problems=tuple(_problems(which, summary)),
         notes=tuple(
             f"stepped over {times} times: {kind}, which is not known"
-            for kind, times in decoded.summary.unknown.items()
+            for kind, times in summary.unknown.items()
         ),
-        lost=sum(stream.lost for stream in decoded.summary.streams),
-        undecodable=sum(decoded.summary.undecodable_by_reason.values()),
+        lost=sum(stream.lost for stream in summary.streams),
+        undecodable=sum(summary.undecodable_by_reason.values()),
     )
+
+
+def _blocks(
+    datagrams: Datagrams, which: NDArray[np.int64], habits: Habits, account: Account
+) -> Iterator[Decoded]:
+    """Some datagrams decoded, not too many at once: a record takes more memory than its octets."""
+    decoder = Decoder(habits)
+    for first in range(0, max(len(which), 1), _BLOCK):
+        block = datagrams.take(which[first : first + _BLOCK])
+        last = first + _BLOCK >= len(which)
+        yield counted(block, decoder.decode(block, last=last), account)
 
 
 _OBSERVED: Final = (
@@ -363,15 +418,12 @@ def _problems(which: NDArray[np.int64], summary: Summary) -> Iterator[str]:
             )
 
 
-_OnWire = dict[tuple[str, FlowKey], Counted]
-
-
-def _wire(folder: Path, points: Iterable[Point]) -> tuple[_OnWire, _OnWire, tuple[str, ...]]:
+def _wire(folder: Path, points: Iterable[Point]) -> tuple[Counts, Counts, tuple[str, ...]]:
     """What entered each switch, what crossed each port of interest, what is wrong with captures."""
     ports = {point.port for point in points if point.port}
     problems: list[str] = []
-    entered: _OnWire = {}
-    crossed: _OnWire = {}
+    entered: list[pl.DataFrame] = []
+    crossed: list[pl.DataFrame] = []
     for file in sorted((folder / "wire").glob("*.pcap")):
         port, _, direction = file.stem.rpartition("-")
         if direction != "in" and port not in ports:
@@ -383,60 +435,39 @@ def _wire(folder: Path, points: Iterable[Point]) -> tuple[_OnWire, _OnWire, tupl
             continue
         if capture.fault is not None:
             problems.append(f"the capture {file.name} is broken: {capture.fault}")
-        for row in wire_flows(capture, port).iter_rows(named=True):
-            key, counted = flow_key(row), _counted(row)
-            if direction == "in":
-                place = port.rpartition("-")[0], key
-                entered[place] = together(entered.get(place), counted)
-            if port in ports:
-                crossed[port, key] = together(crossed.get((port, key)), counted)
-    return entered, crossed, tuple(problems)
+        if direction == "in":
+            entered.append(wire_flows(capture, port.rpartition("-")[0]))
+        if port in ports:
+            crossed.append(wire_flows(capture, port))
+    return _on_wire(entered), _on_wire(crossed), tuple(problems)
 
 
-def _from_controller(folder: Path) -> _OnWire:
+def _on_wire(tables: Iterable[pl.DataFrame]) -> Counts:
+    """What captures show, added up by place."""
+    whole = pl.concat([pl.DataFrame(schema=WIRE_FLOWS), *tables])
+    return counts(whole.lazy().rename({"observation_point": "place"}))
+
+
+def _from_controller(folder: Path) -> dict[tuple[str, FlowKey], Counted]:
     """What a controller handed back to each switch: packet-outs, as its witness recorded them."""
-    handed: _OnWire = {}
-    for file in sorted((folder / "wire").glob("*-controller.pcap")):
-        switch = file.stem.rpartition("-")[0]
-        for row in wire_flows(pcap.read(file), switch).iter_rows(named=True):
-            handed[switch, flow_key(row)] = _counted(row)
-    return handed
+    return _on_wire(
+        wire_flows(pcap.read(file), file.stem.rpartition("-")[0])
+        for file in sorted((folder / "wire").glob("*-controller.pcap"))
+    ).listed()
 
 
 def _polled(folder: Path) -> Iterator[str]:
     """Where the last counters of ports that a controller polled are not those of the wire."""
     last: dict[str, dict[str, Any]] = {}
     for answer in _read_json(folder / COUNTERS):
-        for number, counted in answer.get("ports", {}).items():
-            last[f"{answer['switch']}-eth{number}"] = counted
-    for port, counted in last.items():
+        for number, polled in answer.get("ports", {}).items():
+            last[f"{answer['switch']}-eth{number}"] = polled
+    for port, polled in last.items():
         file = folder / "wire" / f"{port}-in.pcap"
         rows = wire_flows(pcap.read(file), port).iter_rows(named=True) if file.exists() else ()
         packets = sum(row["packets"] for row in rows)
-        if packets != counted["rx_packets"]:
-            yield f"{port}: {packets} packets came in, OpenFlow counted {counted['rx_packets']}"
-
-
-def _counted(row: Mapping[str, Any]) -> Counted:
-    return Counted(
-        packets=row["packets"],
-        octets_l2=row["octets_l2"],
-        octets_l3=row["octets_l3"],
-        tcp_control_bits=row["tcpControlBits"],
-        first_ns=row["first_ns"],
-        last_ns=row["last_ns"],
-        records=row.get("records", 0),
-        payload_octets=row.get("payload_octets"),
-        datagram=row.get("datagram"),
-        lengths={
-            measure: Lengths(row[f"{measure}_squares"], row[f"{measure}_longest"])
-            for measure in ("octets_l2", "octets_l3")
-            if row.get(f"{measure}_squares") is not None
-        },
-    )
-
-
-_Observed = dict[tuple[str, str, FlowKey], Counted]
+        if packets != polled["rx_packets"]:
+            yield f"{port}: {packets} packets came in, OpenFlow counted {polled['rx_packets']}"
 
 
 def _records(
@@ -470,39 +501,62 @@ def _sender(row: Mapping[str, Any]) -> _Sender:
     return row["exporter"], row["protocol"], row["observation_domain"], row["agent"]
 
 
+_SENDER: Final = ("exporter", "protocol", "observation_domain", "agent")
+"""What a row of a flow table says of who sent it; see `_sender`."""
+
+
+def _senders(points: Iterable[Point]) -> pl.DataFrame:
+    """The points by how they name themselves, as `_owners` has them, and what is told of them."""
+    rows = [
+        (*sender, p.exporter, p.observation_point, p.flow_direction, p.marker)
+        for sender, p in _owners(points).items()
+    ]
+    kinds = {name: FLOWS[name] for name in _SENDER} | {
+        "named": pl.String,
+        "place": pl.String,
+        "direction": pl.UInt8,
+        "marker": pl.String,
+    }
+    return pl.DataFrame(rows, kinds, orient="row")
+
+
 def _attribute(
-    rows: Iterable[Mapping[str, Any]], points: Iterable[Point]
-) -> tuple[_Observed, _Observed, tuple[str, ...]]:
+    table: pl.DataFrame, points: Iterable[Point]
+) -> tuple[Counts, Counts, tuple[str, ...]]:
     """Give each row to the exporter and switch that sent it; rows of nobody are strays.
 
     Returns:
         What was observed, the same again for packets going out where that is told, and strays.
     """
-    owners = _owners(points)
-    observed: _Observed = {}
-    egress: _Observed = {}
+    told = pl.col("flowDirection")
+    is_known = pl.col("place").is_not_null()
+    is_observed = pl.col("direction").is_null() | told.eq_missing(pl.col("direction"))
+    is_egress = ~is_observed & told.eq_missing(pl.lit(EGRESS))
+    is_marker = pl.col("destination").eq_missing(pl.col("marker"))
+    owned = table.lazy().join(
+        _senders(points).lazy(), on=_SENDER, how="left", nulls_equal=True, maintain_order="left"
+    )
+    wanted = owned.filter(is_known & ~is_marker).with_columns(exporter="named")
+    return (
+        counts(wanted.filter(is_observed)),
+        counts(wanted.filter(is_egress)),
+        tuple(_strays(owned.filter(~is_known | ~(is_observed | is_egress)).collect())),
+    )
+
+
+def _strays(rows: pl.DataFrame) -> Iterator[str]:
+    """Records that belong to no expected observation point, in words."""
     strays: Counter[str] = Counter()
-    for row in rows:
-        point = owners.get(_sender(row))
-        direction, records = row["flowDirection"], row["records"]
-        if point is None:
+    for row in rows.iter_rows(named=True):
+        if row["place"] is None:
             who = row["agent"] or f"observation domain {row['observation_domain']}"
-            strays[f"{row['protocol']} of {who}, which is no switch of this scenario"] += records
-            continue
-        if point.flow_direction is None or direction == point.flow_direction:
-            counted = observed
-        elif direction == EGRESS:
-            counted = egress
+            what = f"{row['protocol']} of {who}, which is no switch of this scenario"
         else:
-            where = f"{row['protocol']} of {point.observation_point}"
-            strays[f"{where} with flowDirection {direction}"] += records
-            continue
-        key = FlowKey.from_json(row["flow"])
-        if point.marker is not None and key.destination == point.marker:
-            continue
-        place = point.exporter, point.observation_point, key
-        counted[place] = together(counted.get(place), _counted(row))
-    return observed, egress, tuple(f"{count} records by {who}" for who, count in strays.items())
+            where = f"{row['protocol']} of {row['place']}"
+            what = f"{where} with flowDirection {row['flowDirection']}"
+        strays[what] += row["records"]
+    for what, count in strays.items():
+        yield f"{count} records by {what}"
 
 
 def _read_expected(folder: Path) -> Expected:

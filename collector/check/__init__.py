@@ -6,7 +6,6 @@ Pure: values in, values out. The same evidence gives the same verdict, anywhere 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from collector.check import collected
 from collector.check.chain import breaks
@@ -27,11 +26,9 @@ from collector.check.model import (
     together,
 )
 from collector.check.pattern import Pattern
+from collector.check.plain import settle
 from collector.check.sampling import notes as sampling_notes
 from collector.check.tolerance import Region, Tolerance
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "Break",
@@ -64,16 +61,20 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
     lacking = evidence.witnesses.skipped
     if lacking is not None:
         return Verdict(expected.scenario, Outcome.SKIPPED, (), notes=(lacking,))
-    broken = breaks(expected, evidence)
+    settled = settle(expected, evidence)
+    broken = breaks(expected, evidence, settled)
     strays = tuple(Break("exporter", stray) for stray in evidence.strays)
-    compared = (*checks(expected, evidence), *collected.checks(evidence))
+    compared = (*checks(expected, evidence, settled), *collected.checks(evidence))
     if broken:
         links = ", ".join(dict.fromkeys(one.link for one in broken))
         compared = tuple(_not_to_blame(check, links) for check in compared)
+    outcomes = {check.outcome for check in compared}
+    if settled.plain is not None and settled.plain.count:
+        outcomes.add(Outcome.PASS)
     return Verdict(
         expected.scenario,
         _overall(
-            (check.outcome for check in compared),
+            outcomes,
             broken=bool(broken),
             stray=bool(strays),
             absent=bool(evidence.witnesses.absent),
@@ -82,6 +83,7 @@ def judge(expected: Expected, evidence: Evidence) -> Verdict:
         (*broken, *strays),
         (*evidence.notes, *sampling_notes(expected, evidence)),
         expected.look_for,
+        settled.plain,
     )
 
 
@@ -92,8 +94,7 @@ def _not_to_blame(check: Check, links: str) -> Check:
     return replace(check, outcome=Outcome.INVALID, why=why)
 
 
-def _overall(outcomes: Iterable[Outcome], *, broken: bool, stray: bool, absent: bool) -> Outcome:
-    seen = set(outcomes)
+def _overall(seen: set[Outcome], *, broken: bool, stray: bool, absent: bool) -> Outcome:
     if absent and not broken and seen == {Outcome.SKIPPED}:
         return Outcome.SKIPPED
     if broken or not seen & {Outcome.PASS, Outcome.FAIL}:

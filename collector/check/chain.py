@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collector.check.counts import summed
 from collector.check.model import Break
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.check.model import Counted, Evidence, Expected, ExpectedFlow
+    from collector.check.plain import Settled
     from collector.check.witnesses import Datagrams, Witnesses
     from collector.key import FlowKey
 
@@ -27,14 +29,20 @@ FAULTS: Final = "the scenario's faults"
 RECEIVED_DECODED: Final = "received → decoded"
 
 
-def breaks(expected: Expected, evidence: Evidence) -> tuple[Break, ...]:
-    """All links that did not hold, in the order of the chain."""
+def breaks(expected: Expected, evidence: Evidence, settled: Settled) -> tuple[Break, ...]:
+    """All links that did not hold, in the order of the chain.
+
+    Args:
+        expected: what was expected.
+        evidence: what was witnessed.
+        settled: what of it is plain, and so need not be looked at here.
+    """
     witnesses = evidence.witnesses
     if witnesses.failed is not None:
         return (Break("the lab itself", witnesses.failed),)
     return tuple(
         [Break(DECLARED_SENT, what) for what in _programs(expected, witnesses)]
-        + [Break(SENT_WIRE, what) for what in _wire(expected, evidence)]
+        + [Break(SENT_WIRE, what) for what in _wire(expected, evidence, settled)]
         + [Break(WIRE_SWITCH, what) for what in _switches(expected, evidence)]
         + [Break(WIRE_COUNTERS, what) for what in _polled(expected, evidence)]
         + [Break(WIRE_PROBE, what) for what in _probes(witnesses)]
@@ -71,7 +79,7 @@ def _said(error: str) -> str:
     return error if error.startswith(("was ", "ended ", "did not ", "not ")) else f"said: {error}"
 
 
-def _wire(expected: Expected, evidence: Evidence) -> Iterator[str]:
+def _wire(expected: Expected, evidence: Evidence, settled: Settled) -> Iterator[str]:
     """Did exactly the declared packets enter the switches on their way?"""
     yield from evidence.wire_problems
     captured = evidence.witnesses.wire
@@ -79,13 +87,13 @@ def _wire(expected: Expected, evidence: Evidence) -> Iterator[str]:
         yield "the capture at the switch ports did not say whether it lost packets"
     elif captured.lost:
         yield f"the capture at the switch ports lost {captured.lost} packets: it is no witness"
-    planned = {(switch, flow.key): flow for flow in expected.flows for switch in flow.path}
-    for (switch, key), flow in planned.items():
-        yield from _flow_on_wire(switch, key, flow, evidence.wire.get((switch, key)))
-    for switch, key in evidence.wire:
-        if (switch, key) not in planned and not expected.is_background(key):
-            packets = evidence.wire[switch, key].packets
-            yield f"{switch}: {packets} packets of {key}, which the scenario does not send there"
+    for switch, flow in settled.came_in:
+        yield from _flow_on_wire(switch, flow.key, flow, settled.wire.get((switch, flow.key)))
+    for (switch, key), seen in settled.came_in_besides.items():
+        if not expected.is_background(key):
+            yield (
+                f"{switch}: {seen.packets} packets of {key}, which the scenario does not send there"
+            )
 
 
 def _flow_on_wire(
@@ -106,10 +114,9 @@ def _flow_on_wire(
 def _switches(expected: Expected, evidence: Evidence) -> Iterator[str]:
     """Did each switch handle exactly what came in at its ports?"""
     counters = evidence.witnesses.switches or {}
+    came_in = summed(evidence.wire)
     for switch in dict.fromkeys(point.observation_point for point in expected.points):
-        flows = [seen for (at, _), seen in evidence.wire.items() if at == switch]
-        packets = sum(seen.packets for seen in flows)
-        octets = sum(seen.octets_l2 or 0 for seen in flows)
+        packets, octets = came_in.get(switch, (0, 0))
         told = counters.get(switch)
         if told is None:
             yield f"{switch} did not say what it handled"

@@ -3,52 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
+from collector.check.counts import KEY, Counts
 from collector.check.model import Check, Counted, Outcome, together
+from collector.check.plain import SLACK_NS
 from collector.check.records import ASKED
 from collector.check.sampling import sampled_checks
 from collector.check.tolerance import Region, Tolerance
 from collector.key import TCP, FlowKey, flags_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from collector.check.model import Evidence, Expected, ExpectedFlow, Explicit, Point
     from collector.check.pattern import Pattern
+    from collector.check.plain import Settled
+
+    Shown = tuple[Point, ExpectedFlow]
 
 EXACT: Final = Tolerance()
-SLACK_NS: Final = 500_000_000
-"""How far a time may be from the wire's. Exporters agree with it to a few milliseconds; on a busy
-machine a switch may look at a packet that much later than it came."""
-
 NOTHING: Final = Counted(0, 0, 0)
+NO_SUCH_FLOW: Final = "no such flow"
+AT_ONCE: Final = 8192
+"""Flows at points that are looked at together."""
 
 _COUNTED_AS: Final = {"tcpControlBits": "tcp_control_bits"}
 _TOLERANCE_OF: Final = {"packets": "packets", "octets_l2": "octets", "octets_l3": "octets"}
 _EGRESS: Final = {"packets": "egress packets", "octets_l2": "egress octets_l2"}
 
 
-def checks(expected: Expected, evidence: Evidence) -> tuple[Check, ...]:
-    """All comparisons of a run: what the traffic implies, what is too much, what is written."""
+def checks(expected: Expected, evidence: Evidence, settled: Settled) -> tuple[Check, ...]:
+    """All comparisons of a run: what the traffic implies, what is too much, what is written.
+
+    Args:
+        expected: what was expected.
+        evidence: what was witnessed.
+        settled: what of it is plain, and passes, and so need not be looked at here.
+    """
     return (
-        *_derived(expected, evidence),
+        *_derived(expected, evidence, settled.rest),
         *sampled_checks(expected, evidence),
-        *_unexpected(expected, evidence),
+        *_unexpected(expected, evidence, settled),
         *_explicit(expected, evidence),
     )
 
 
-def _derived(expected: Expected, evidence: Evidence) -> Iterator[Check]:
-    for point in expected.points:
-        for flow in expected.flows:
-            if not point.is_shown(flow):
-                continue
-            blind = _cannot(point, flow.key, evidence)
-            if blind:
-                yield _check(point, flow.key, "packets", None, None, Outcome.SKIPPED, blind)
-            elif point.sampling == 1:
-                yield from _exact(point, flow, expected, evidence)
+def _derived(expected: Expected, evidence: Evidence, rest: Sequence[Shown]) -> Iterator[Check]:
+    """What the traffic implies, where that is not plain; some at a time, for there may be many."""
+    for first in range(0, len(rest), AT_ONCE):
+        some = rest[first : first + AT_ONCE]
+        keys = (key for point, flow in some for key in (flow.key, point.key_of(flow)))
+        few = evidence.only(keys)
+        found = [check for point, flow in some for check in _of_flow(point, flow, expected, few)]
+        yield from _with_nearest(found, expected, evidence)
+
+
+def _of_flow(
+    point: Point, flow: ExpectedFlow, expected: Expected, evidence: Evidence
+) -> Iterator[Check]:
+    blind = _cannot(point, flow.key, evidence)
+    if blind:
+        yield _check(point, flow.key, "packets", None, None, Outcome.SKIPPED, blind)
+    elif point.sampling == 1:
+        yield from _exact(point, flow, expected, evidence)
 
 
 def _exact(
@@ -62,8 +81,7 @@ def _exact(
     again = evidence.from_controller.get((point.observation_point, flow.key))
     if seen is None:
         number = wire.packets if flow.packets is None else flow.packets
-        why = f"no such flow; {_nearest(point, flow.key, evidence)}"
-        yield _check(point, flow.key, "packets", number, 0, Outcome.FAIL, why)
+        yield _check(point, flow.key, "packets", number, 0, Outcome.FAIL, NO_SUCH_FLOW)
         return
     for measure in point.measures:
         if measure == "times":
@@ -166,21 +184,24 @@ def _times(point: Point, key: FlowKey, seen: Counted, wire: Counted, moved_ms: i
     return _check(point, key, "times", right, told, outcome, "; ".join(wrong))
 
 
-def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
+def _unexpected(expected: Expected, evidence: Evidence, settled: Settled) -> Iterator[Check]:
     """What was exported although nothing on this switch's way explains it."""
+    tables = {"packets": settled.unexplained, "egress packets": settled.unexplained_egress}
+    if not any(tables.values()):
+        return
     points = {(point.exporter, point.observation_point): point for point in expected.points}
     explained = {
         (point.exporter, point.observation_point, point.key_of(flow))
-        for point in expected.points
-        for flow in expected.flows
-        if point.is_shown(flow) and point.blind_to(flow.key) is None
+        for point, flow in settled.rest
+        if point.blind_to(flow.key) is None
     }
-    for measure, observed in (("packets", evidence.observed), ("egress packets", evidence.egress)):
+    few = evidence.only(key for table in tables.values() for *_, key in table)
+    for measure, observed in tables.items():
         for (exporter, switch, key), seen in observed.items():
             if (exporter, switch, key) in explained or expected.is_background(key):
                 continue
             point = points[exporter, switch]
-            on_wire = evidence.on_wire(point, key)
+            on_wire = few.on_wire(point, key)
             if on_wire is None:
                 why = "no such packet was on the wire"
             else:
@@ -192,22 +213,29 @@ def _unexpected(expected: Expected, evidence: Evidence) -> Iterator[Check]:
 
 def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     for one in expected.explicit:
+        few = evidence.only(one.keys if one.absent is None else _fitting(one.absent, evidence))
         for point in expected.points:
             if point.observation_point not in one.points:
                 continue
             if one.absent is not None:
-                yield from _must_be_absent(one, one.absent, point, evidence)
+                yield from _must_be_absent(one, one.absent, point, few)
                 continue
             absent = evidence.witnesses.absent.get(point.exporter)
             if absent:
                 for measure in one.measures:
                     yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, absent)
             elif point.exporter in one.exporters:
-                yield from _written(one, point, evidence)
+                yield from _written(one, point, few)
             elif point.exporter in one.not_asked:
                 why = f"{one.label} is not asked of it: {one.not_asked[point.exporter]}"
                 for measure in one.measures:
                     yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, why)
+
+
+def _fitting(pattern: Pattern, evidence: Evidence) -> Iterator[FlowKey]:
+    """The flows of a pattern that were reported anywhere."""
+    told = (key for table in (evidence.observed, evidence.egress) for *_, key in table)
+    return filter(pattern.fits, dict.fromkeys(told))
 
 
 def _must_be_absent(
@@ -283,18 +311,63 @@ def _observed(point: Point, key: FlowKey, evidence: Evidence) -> Counted | None:
     return evidence.observed.get((point.exporter, point.observation_point, key))
 
 
-def _nearest(point: Point, key: FlowKey, evidence: Evidence) -> str:
-    """The flow at this point that differs in the fewest fields, and in which."""
-    others = [
-        other
-        for exporter, switch, other in evidence.observed
-        if (exporter, switch) == (point.exporter, point.observation_point)
+def _with_nearest(
+    found: Sequence[Check], expected: Expected, evidence: Evidence
+) -> Iterator[Check]:
+    """The checks; those of a flow that was not reported say which one comes nearest."""
+    missing = [check for check in found if check.why == NO_SUCH_FLOW]
+    titles = {(point.exporter, point.observation_point): point.title for point in expected.points}
+    near = iter(_nearest(missing, Counts.of(evidence.observed, 2)) if missing else ())
+    for check in found:
+        if check.why != NO_SUCH_FLOW or check.key is None:
+            yield check
+            continue
+        other = next(near)
+        place = check.exporter, check.observation_point
+        if other is None:
+            why = f"{titles[place]} at {place[1]} reported no flow at all"
+        else:
+            differing = ", ".join(_differences(check.key, other))
+            why = f"the nearest is {other}, which differs in {differing}"
+        yield replace(check, why=f"{NO_SUCH_FLOW}; {why}")
+
+
+def _nearest(missing: Sequence[Check], observed: Counts) -> list[FlowKey | None]:
+    """For each check the flow at its point that differs in the fewest fields; None: there is none.
+
+    Of several it is the first. Flows are matched by all choices of fields, the larger ones first,
+    so that it takes as many joins, however many flows are missing.
+    """
+    import polars as pl
+
+    place = ["exporter", "place"]
+    who = pl.DataFrame(
+        [(check.exporter, check.observation_point) for check in missing], place, orient="row"
+    )
+    keys = pl.DataFrame(
+        [check.key for check in missing], observed.table.select(KEY).schema, orient="row"
+    )
+    left = pl.concat([who, keys], how="horizontal").with_row_index("missing")
+    here = observed.table.select(*place, *KEY).join(left, on=place, how="semi")
+    here = here.with_row_index("row")
+    found: dict[int, int] = {}
+    for size in range(len(KEY) - 1, -1, -1):
+        rows = [
+            left.join(
+                here.unique([*place, *fields], keep="first", maintain_order=True),
+                on=[*place, *fields],
+            ).select("missing", "row")
+            for fields in combinations(KEY, size)
+        ]
+        found |= dict(pl.concat(rows).group_by("missing").agg(pl.col("row").min()).iter_rows())
+        left = left.filter(~pl.col("missing").is_in(list(found)))
+        if not len(left):
+            break
+    others = here.select(KEY)
+    return [
+        FlowKey(*others.row(found[number])) if number in found else None
+        for number in range(len(missing))
     ]
-    if not others:
-        return f"{point.title} at {point.observation_point} reported no flow at all"
-    near = max(others, key=lambda other: sum(a == b for a, b in zip(key, other, strict=True)))
-    differing = _differences(key, near)
-    return f"the nearest is {near}, which differs in {', '.join(differing)}"
 
 
 def _differences(key: FlowKey, other: FlowKey) -> Iterable[str]:

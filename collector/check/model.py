@@ -6,9 +6,10 @@ packet.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import reduce
 from operator import or_
@@ -21,6 +22,7 @@ from collector.check.tolerance import Region, Tolerance
 from collector.key import ICMP, ICMPV6, TCP, UDP, FlowKey
 
 if TYPE_CHECKING:
+    from collector.check.plain import Plain
     from collector.check.witnesses import Witnesses
 
 
@@ -125,7 +127,7 @@ class Point:
         return why_unseen(self.not_seen, kinds_of(key))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExpectedFlow:
     """A flow that the scenario's traffic makes.
 
@@ -220,11 +222,16 @@ class Expected:
 
     def to_json(self) -> dict[str, Any]:
         """As ``expected.json`` has it: keys under their IANA names."""
-        plain = asdict(self)
-        for flow, key in zip(plain["flows"], self.flows, strict=True):
-            flow["key"] = key.key.to_json()
+        plain = asdict(replace(self, flows=()))
         for one, keys in zip(plain["explicit"], self.explicit, strict=True):
             one["keys"] = [key.to_json() for key in keys.keys]
+        plain["flows"] = [
+            {
+                name: flow.key.to_json() if name == "key" else getattr(flow, name)
+                for name in ExpectedFlow.__slots__
+            }
+            for flow in self.flows
+        ]
         return plain
 
     @classmethod
@@ -243,7 +250,7 @@ class Expected:
         return TypeAdapter(cls).validate_python(whole)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lengths:
     """How the lengths of some packets are spread.
 
@@ -256,7 +263,7 @@ class Lengths:
     longest: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Counted:
     """What was counted of a flow at one place; what is not known there is None.
 
@@ -353,7 +360,7 @@ class Collected(NamedTuple):
     told: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """What one data record says besides its counts; None is not told.
 
@@ -411,13 +418,32 @@ class Evidence:
     from_controller: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
     polled: tuple[str, ...] | None = None
 
+    def only(self, keys: Iterable[FlowKey]) -> Evidence:
+        """The same of a few flows, which can then be looked at one by one."""
+        from collector.check.counts import Counts, keys_table
+
+        if not isinstance(self.observed, Counts):
+            return self  # few they are
+        chosen = keys_table(keys)
+
+        def few(counted: Mapping[Any, Counted]) -> Mapping[Any, Counted]:
+            return counted.only(chosen) if isinstance(counted, Counts) else counted
+
+        return replace(
+            self,
+            wire=few(self.wire),
+            observed=few(self.observed),
+            egress=few(self.egress),
+            at_ports=few(self.at_ports),
+        )
+
     def on_wire(self, point: Point, key: FlowKey) -> Counted | None:
         """What the wire showed a point of a flow."""
         seen = self.at_ports if point.port else self.wire
         return seen.get((point.place, key))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One comparison and what came out of it.
 
@@ -467,7 +493,17 @@ class Break:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The content of ``verdict.json``."""
+    """The content of ``verdict.json``.
+
+    Attributes:
+        scenario: its name.
+        outcome: what came out.
+        checks: all comparisons, one by one; without those of `plain`.
+        breaks: links of the chain that did not hold.
+        notes: what is worth knowing.
+        look_for: what a reader should look for.
+        plain: what passed just as expected, in columns, where that is too much to be listed.
+    """
 
     scenario: str
     outcome: Outcome
@@ -475,14 +511,24 @@ class Verdict:
     breaks: tuple[Break, ...] = ()
     notes: tuple[str, ...] = ()
     look_for: tuple[str, ...] = ()
+    plain: Plain | None = None
+
+    @property
+    def counted(self) -> Counter[Outcome]:
+        """How many checks had which outcome."""
+        counted = Counter(check.outcome for check in self.checks)
+        counted[Outcome.PASS] += self.plain.count if self.plain else 0
+        return counted
 
     def to_json(self) -> dict[str, Any]:
         """As ``verdict.json`` has it."""
+        plain = {} if self.plain is None else {"passed_besides": self.plain.count}
         return {
             "scenario": self.scenario,
             "verdict": str(self.outcome),
             "look_for": list(self.look_for),
             "experiment": [asdict(one) for one in self.breaks],
             "notes": list(self.notes),
+            **plain,
             "checks": [check.to_json() for check in self.checks],
         }

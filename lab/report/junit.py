@@ -1,4 +1,7 @@
-"""JUnit XML, as continuous integration reads it: a suite per run, a case per flow and place."""
+"""JUnit XML, as continuous integration reads it: a suite per run, a case per flow and place.
+
+Of very many flows those that were plainly right are one case per place.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,12 @@ def document(runs: Iterable[Ran]) -> bytes:
     root = ET.Element("testsuites", name="flowlab")
     for ran in runs:
         lines = rows(ran.verdict.checks)
+        plain = [] if ran.verdict.plain is None else list(ran.verdict.plain.by_point())
         suite = ET.SubElement(
             root,
             "testsuite",
             name=ran.verdict.scenario,
-            tests=str(len(lines) + 1),
+            tests=str(len(lines) + len(plain) + 1),
             failures=str(sum(row.outcome is Outcome.FAIL for row in lines)),
             errors=str(
                 sum(row.outcome is Outcome.INVALID for row in lines) + bool(ran.verdict.breaks)
@@ -37,6 +41,9 @@ def document(runs: Iterable[Ran]) -> bytes:
         _experiment(suite, ran)
         for row in lines:
             _case(suite, ran, row)
+        for point, flows in plain:
+            name = f"{flows} flows at {point.observation_point}, {point.exporter}"
+            ET.SubElement(suite, "testcase", classname=ran.verdict.scenario, name=name)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 

@@ -53,8 +53,12 @@ def table(verdict: Verdict) -> Table:
     for title in ("flow", "at", "exporter", "packets", "octets", "verdict"):
         _add_column(drawn, title)
     lines = rows(verdict.checks)
+    shown, among, count = lines[:MOST_ROWS], "verdict.json", len(lines)
+    if verdict.plain is not None:
+        shown += rows(verdict.plain.checks(MOST_ROWS - len(shown)))
+        among, count = "verdict.json and passed.parquet", count + len(verdict.plain.table)
     last = None
-    for row in lines[:MOST_ROWS]:
+    for row in shown:
         drawn.add_row(
             "" if row.key == last else escape(row.about),
             row.observation_point,
@@ -64,8 +68,8 @@ def table(verdict: Verdict) -> Table:
             _outcome(row),
         )
         last = row.key
-    if len(lines) > MOST_ROWS:
-        drawn.add_row(f"… and {len(lines) - MOST_ROWS} lines more, in verdict.json")
+    if count > len(shown):
+        drawn.add_row(f"… and {count - len(shown)} lines more, in {among}")
     return drawn
 
 
@@ -161,16 +165,16 @@ def summary(ran: Ran) -> str:
     """One line about a run."""
     verdict = ran.verdict
     style = _STYLE[verdict.outcome]
-    done = [check.outcome for check in verdict.checks]
+    done = verdict.counted
     counted = ", ".join(
-        f"{done.count(outcome)} {word}"
+        f"{done[outcome]} {word}"
         for outcome, word in (
             (Outcome.PASS, "checks passed"),
             (Outcome.FAIL, "failed"),
             (Outcome.INVALID, "invalid"),
             (Outcome.SKIPPED, "skipped"),
         )
-        if done.count(outcome)
+        if done[outcome]
     )
     return (
         f"[{style}]{verdict.outcome:<7}[/{style}] {escape(verdict.scenario)}  "

@@ -79,7 +79,7 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
         known: faults already found; where they are, nothing more is looked for.
     """
     faulty = [fault.path for fault in known]
-    if any(path.startswith(("topology", "traffic")) for path in faulty):
+    if any(path.startswith(("topology", "traffic")) for path in faulty) or not parts.expectations:
         return
     planned = _planned(parts)
     for part in parts.expectations:

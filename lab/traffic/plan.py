@@ -39,8 +39,8 @@ class Planned:
     Attributes:
         label: what messages call it: ``step 2``, ``step 2.1`` in a parallel stage.
         traffic: what was declared.
-        flows: what it makes.
         source_port: the first source port that it uses.
+        conversed: the flows of a conversation.
         heard: whether anything of it arrives; else nobody waits for it.
         lossy: whether some of it may not arrive: then nobody waits for all of it.
         rounds: for a conversation the hosts and ports that it uses, each time that it is done.
@@ -49,12 +49,17 @@ class Planned:
 
     label: str
     traffic: Traffic
-    flows: tuple[PlannedFlow, ...]
     source_port: int
+    conversed: tuple[PlannedFlow, ...] = ()
     rounds: tuple[Ends, ...] = ()
     heard: bool = True
     lossy: bool = False
     schedule: Schedule | None = None
+
+    @property
+    def flows(self) -> tuple[PlannedFlow, ...]:
+        """What it makes; worked out when it is asked for."""
+        return self.conversed if self.schedule is None else self.schedule.flows
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -117,7 +122,7 @@ def _ends(traffic: Conversation, topology: Topology, source_port: int, window: i
 
 def _conversation(label: str, traffic: Conversation, rounds: tuple[Ends, ...]) -> Planned:
     made = merged(flow for ends in rounds for flow in traffic.plan(ends))
-    return Planned(label, traffic, made, rounds[0].source_port, rounds=rounds)
+    return Planned(label, traffic, rounds[0].source_port, made, rounds)
 
 
 def _cast(topology: Topology) -> Cast:
@@ -128,7 +133,7 @@ def _cast(topology: Topology) -> Cast:
 
 def _scheduled(label: str, traffic: Scheduled, cast: Cast, source_port: int) -> Planned:
     schedule = traffic.schedule(cast, source_port).repeated(traffic.repeat, traffic.pause_s)
-    return Planned(label, traffic, schedule.flows(), source_port, schedule=schedule)
+    return Planned(label, traffic, source_port, schedule=schedule)
 
 
 def flows(planned: Iterable[Iterable[Planned]]) -> tuple[PlannedFlow, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, FlowKey
 from lab.traffic.base import PlannedFlow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -196,6 +196,7 @@ class Schedule:
         candidate = order[np.minimum(place, len(order) - 1)]
         return np.where(known[candidate] == self.packets.destination_mac, candidate, -1)
 
+    @cached_property
     def flows(self) -> tuple[PlannedFlow, ...]:
         """The flows that it makes, the answers of the hosts' kernels included."""
         import polars as pl
@@ -229,41 +230,10 @@ class Schedule:
             end_texts(table["version"], table[f"{end}_upper"], table[f"{end}_lower"]).alias(end)
             for end in ("source", "destination")
         )
-        flows: list[PlannedFlow] = []
-        for row in table.iter_rows(named=True):
-            flows += self._planned(row)
-        return tuple(flows)
-
-    def _planned(self, row: dict[str, object]) -> Iterable[PlannedFlow]:
         names = [host.name for host in self.cast.hosts]
-        count, version = int(str(row["packets"])), int(str(row["version"]))
-        sender, receiver = (int(str(row[end])) for end in ("sender", "receiver"))
-        parts = ("source", "destination", "protocol", "source_port", "destination_port")
-        key = FlowKey(version, *(row[part] for part in parts))  # type: ignore[arg-type]
-        yield PlannedFlow(
-            key,
-            names[sender],
-            names[receiver] if receiver >= 0 else None,
-            packets=count,
-            octets_l3=int(str(row["l3"])) if version else None,
-            octets_l2=int(str(row["l2"])),
-            later_fragments=bool(row["later_fragment"]),
+        return tuple(
+            flow for row in table.select(_OF_A_FLOW).iter_rows() for flow in _planned(names, row)
         )
-        answer = int(str(row["answer"]))
-        if answer < 0:
-            return
-        back = key._replace(
-            source=key.destination,
-            destination=key.source,
-            source_port=key.destination_port,
-            destination_port=key.source_port,
-        )
-        octets_l3 = count * _RESET_OCTETS[version]
-        if key.protocol != TCP:
-            back = back._replace(source_port=0, destination_port=_ECHO[version, key.protocol][1])
-            back = back._replace(destination_port=back.destination_port << 8)
-            octets_l3 = int(str(row["l3"]))
-        yield PlannedFlow(back, names[receiver], names[answer], packets=count, octets_l3=octets_l3)
 
     def _answers(self) -> NDArray[np.int64]:
         """Row of the host that a kernel's answer to each packet goes to; -1: there is none.
@@ -325,6 +295,46 @@ class Schedule:
             candidate = order[np.minimum(place, len(order) - 1)]
             owner[rows] = np.where((column[candidate] == addresses[rows]).all(1), candidate, -1)
         return owner
+
+
+_OF_A_FLOW: Final = (
+    *("version", "source", "destination", "protocol", "source_port", "destination_port"),
+    *("sender", "receiver", "answer", "later_fragment", "packets", "l2", "l3"),
+)
+
+
+def _planned(names: list[str], row: tuple[Any, ...]) -> Iterator[PlannedFlow]:
+    """The flow of a row of `_OF_A_FLOW`, and what a host's kernel answers.
+
+    Args:
+        names: of the hosts.
+        row: the values.
+    """
+    *parts, sender, receiver, answer, later_fragment, packets, l2, l3 = row
+    key = FlowKey(*parts)
+    yield PlannedFlow(
+        key,
+        names[sender],
+        names[receiver] if receiver >= 0 else None,
+        packets=packets,
+        octets_l3=l3 if key.ip_version else None,
+        octets_l2=l2,
+        later_fragments=later_fragment,
+    )
+    if answer < 0:
+        return
+    back = key._replace(
+        source=key.destination,
+        destination=key.source,
+        source_port=key.destination_port,
+        destination_port=key.source_port,
+    )
+    octets_l3 = packets * _RESET_OCTETS[key.ip_version]
+    if key.protocol != TCP:
+        reply = _ECHO[key.ip_version, key.protocol][1]
+        back = back._replace(source_port=0, destination_port=reply << 8)
+        octets_l3 = l3
+    yield PlannedFlow(back, names[receiver], names[answer], packets=packets, octets_l3=octets_l3)
 
 
 def _u32(octets: NDArray[np.uint8]) -> NDArray[np.uint32]:

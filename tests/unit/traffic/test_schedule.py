@@ -95,12 +95,12 @@ def step(kind, **settings):
 def test_flows_and_the_kernels_answers_follow_from_the_frames(packet, flows):
     assert [
         (flow.key, flow.destination, flow.packets, flow.octets_l3, flow.whole_frames)
-        for flow in sent(packet).flows()
+        for flow in sent(packet).flows
     ] == flows
 
 
 def test_what_is_not_ip_has_macs_and_an_ethertype():
-    (request, reply) = step("arp", **{"from": "h1", "to": "h3"}).schedule(CAST, 0).flows()
+    (request, reply) = step("arp", **{"from": "h1", "to": "h3"}).schedule(CAST, 0).flows
     assert (request.key, request.destination) == (FlowKey(0, H1, EVERYBODY, 0x0806, 0, 0), None)
     assert (reply.key, reply.destination) == (FlowKey(0, H3, H1, 0x0806, 0, 0), "h1")
     assert (request.octets_l3, request.whole_frames) == (None, 42)

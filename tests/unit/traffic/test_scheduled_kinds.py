@@ -109,28 +109,28 @@ def test_scapy_finds_every_length_and_checksum_right(name):
 def test_flows_add_up_to_the_packets_and_the_octets(name):
     schedule = planned(name)
     senders = set(schedule.senders)
-    own = [flow for flow in schedule.flows() if flow.source in senders or name == "arp"]
-    answered = sum(flow.packets for flow in schedule.flows()) - len(schedule)
+    own = [flow for flow in schedule.flows if flow.source in senders or name == "arp"]
+    answered = sum(flow.packets for flow in schedule.flows) - len(schedule)
     assert answered == {"scan": len(schedule), "replay": 3}.get(name.split()[0], 0)
     if not answered:
         assert sum(flow.whole_frames for flow in own) == schedule.octets
 
 
 def test_a_flood_has_as_many_sources_as_were_asked_for():
-    flows = planned("flood").flows()
+    flows = planned("flood").flows
     assert len(flows) == 20
     assert {flow.key.source.split(".")[0] for flow in flows} == {"198"}
 
 
 def test_a_scan_hears_from_each_port():
-    there = [flow for flow in planned("scan").flows() if flow.source == "h1"]
+    there = [flow for flow in planned("scan").flows if flow.source == "h1"]
     assert {(flow.destination, flow.key.destination_port) for flow in there} == {
         (host, port) for host in ("h2", "h4") for port in range(1, 31)
     }
 
 
 def test_a_call_is_two_flows_of_equal_packets():
-    flows = planned("voip").flows()
+    flows = planned("voip").flows
     assert [(flow.packets, flow.octets_l3) for flow in flows] == [(10, 2000)] * 6
 
 
@@ -145,7 +145,7 @@ def test_a_key_picture_is_a_longer_burst():
 def test_a_mix_never_goes_faster_than_its_rate_and_loses_no_flow(seed, sizes):
     schedule = planned("mix", seed=seed, sizes=sizes, rate_pps=3000)
     assert (np.diff(schedule.at_s) > 1 / 3001).all()
-    assert len(schedule.flows()) == 200
+    assert len(schedule.flows) == 200
 
 
 @pytest.mark.parametrize("name", ["constant", "uniform", "exponential", "pareto"])
