@@ -326,6 +326,52 @@ def lint(scenarios: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="RUNDIR...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The page.  [default: report.html in the run's folder; of several runs, here]",
+)
+@click.option(
+    "--figures",
+    "form",
+    type=click.Choice(["svg", "png"]),
+    help="Write the figures beside it as files, too.",
+)
+def report(folders: tuple[Path, ...], out: Path | None, form: str | None) -> None:
+    """Make a page of one run or several: figures, the verdict, datagrams octet by octet.
+
+    One HTML file that needs nothing but a browser, and no network.
+
+    \b
+    Examples:
+      flowlab report runs/one-udp-stream/latest
+      flowlab report runs/one-in-ten/latest runs/one-in-two/latest --out sampling.html
+      flowlab report runs/active-timeout/latest --figures png
+    """
+    from lab.judge import NotARun
+    from lab.report.page import facts, write
+
+    try:
+        runs = [facts.read(folder) for folder in folders]
+    except NotARun as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+    where = out or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
+    where.write_text(write.page(runs), encoding="utf-8")
+    click.echo(str(where))
+    for run, folder in zip(runs, folders, strict=True) if form else ():
+        for path in write.draw(run, folder / "figures", form or ""):
+            click.echo(str(path))
+
+
+@main.command()
 @click.argument("scenario", metavar="NAME|FILE")
 @_runs_option
 def shell(scenario: str, runs: Path) -> None:
