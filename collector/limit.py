@@ -145,6 +145,23 @@ def _parts(some: flood.Flood) -> Iterator[flood.Flood]:
         yield some.part(first, first + _AT_ONCE)
 
 
+def best_of(tries: int, once: Callable[[], Try]) -> Try:
+    """The best of some tries: a machine that others use, too, may disturb one.
+
+    Args:
+        tries: at most so many; the first one that reached its rate and lost nothing is enough.
+        once: tries.
+    """
+    best_one = once()
+    for _ in range(tries - 1):
+        if not best_one.lost and not best_one.limited:
+            break
+        other = once()
+        if (other.lost, other.limited) < (best_one.lost, best_one.limited):
+            best_one = other
+    return best_one
+
+
 def search(
     attempted: Callable[[float], Try], lowest_dps: float = LOWEST_DPS, precision: float = 1.1
 ) -> list[Try]:

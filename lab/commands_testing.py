@@ -242,7 +242,7 @@ def conform(
     type=click.IntRange(1, 10),
     default=2,
     show_default=True,
-    help="A rate is lost only if every try loses.",
+    help="At each rate; it is lost only if every try loses.",
 )
 @click.option(
     "--precision",
@@ -287,10 +287,10 @@ def limit(
             stop(Exit.WRONG_INPUT, f"{chosen.label} reads captures and receives nothing")
 
         def attempted(rate_dps: float) -> limits.Try:
-            for left in reversed(range(tries)):
-                one = limits.attempt(named(chosen.name, chosen.custom), rate_dps, seconds)  # noqa: B023
-                if not one.lost or not left:
-                    break
+            one = limits.best_of(
+                tries,
+                lambda: limits.attempt(named(chosen.name, chosen.custom), rate_dps, seconds),  # noqa: B023
+            )
             click.echo(
                 f"{chosen.label:10} {one.reached_dps:>9,.0f} datagrams/s  {one.lost:8.3%} lost"  # noqa: B023
                 f"  {one.where()}",

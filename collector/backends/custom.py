@@ -8,12 +8,14 @@ for free ports. Nothing is given to a shell.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
 import signal
 import time
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 from urllib.error import URLError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 MOST_OCTETS: Final = 1 << 30
 """Of a collector's output."""
 _HTTP_S: Final = 5.0
+_GZIP: Final = b"\x1f\x8b"
 _HERE: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 _UNITS_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _KEY: Final = (
@@ -279,8 +282,7 @@ class Custom(Backend):
         if output.file not in (None, "stdout"):
             path = Path(self._filled(output.file or ""))
         try:
-            with path.open("rb") as stream:
-                return stream.read(MOST_OCTETS)
+            return _plain(path)
         except FileNotFoundError:
             return b""
 
@@ -316,12 +318,22 @@ class Custom(Backend):
             value = column.values[str(value)]
         if name in ("first_ns", "last_ns"):
             return _time_ns(value, column.unit)
+        if name in ("source", "destination", "exporter", "agent") and isinstance(value, int):
+            return str(ip_address(value))
         if name in ("source", "destination", "protocol", "exporter", "agent"):
             return str(value)
         number = _number(value)
         if column.scale is not None:
             number *= max(1, _number(_at(one, top, column.scale) or 1))
         return number
+
+
+def _plain(path: Path) -> bytes:
+    """What is in a file, unpacked if it is packed."""
+    with path.open("rb") as stream:
+        packed = stream.read(len(_GZIP)) == _GZIP
+    with gzip.open(path) if packed else path.open("rb") as plain:
+        return plain.read(MOST_OCTETS)
 
 
 class _Settled:
@@ -363,7 +375,10 @@ def _entries(text: str, output: Output) -> Iterator[tuple[Any, Any]]:
 
 
 def _at(one: Any, top: Any, path: str) -> Any:
-    """What is at a path like `netflow.ipv4_src_addr`; with `/` in front, from the top."""
+    """What is at a path like `netflow.ipv4_src_addr`; with `/` in front, from the top.
+
+    `*` is the first one of whatever name.
+    """
     if path.startswith("/"):
         one, path = top, path[1:]
     if isinstance(one, dict) and path in one:
@@ -372,7 +387,7 @@ def _at(one: Any, top: Any, path: str) -> Any:
         if isinstance(one, list) and part.isdigit() and int(part) < len(one):
             one = one[int(part)]
         elif isinstance(one, dict):
-            one = one.get(part)
+            one = next(iter(one.values()), None) if part == "*" else one.get(part)
         else:
             return None
     return one

@@ -15,7 +15,8 @@ _WIDTH: Final = 720
 _HEIGHT: Final = 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 150, 30, 50
 _COLOURS: Final = ("#0b6bcb", "#c4320a", "#18794e", "#7c3aed", "#a16207", "#475569")
-"""Told apart by who does not see all colours, too; lines are named at their ends."""
+_DASHES: Final = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 2")
+"""Lines are told apart by more than their colours."""
 
 
 def picture(curves: Mapping[str, Sequence[Try]], records: int) -> str:
@@ -63,7 +64,8 @@ def picture(curves: Mapping[str, Sequence[Try]], records: int) -> str:
             f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in places
         )
         parts.append(
-            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2" '
+            f'stroke-dasharray="{_DASHES[number % len(_DASHES)]}"/>{dots}'
             f'<rect x="{_WIDTH - _RIGHT + 15}" y="{_TOP + 22 * number}" width="12" height="12" '
             f'fill="{colour}"/><text x="{_WIDTH - _RIGHT + 33}" y="{_TOP + 22 * number + 10}">'
             f"{escape(name)}</text>"

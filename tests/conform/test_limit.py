@@ -13,7 +13,7 @@ from collector import flood
 from collector.backends import BACKENDS, named
 from collector.backends.custom import Settings
 from collector.decode import Datagrams, decode
-from collector.limit import Try, attempt, best, search
+from collector.limit import Try, attempt, best, best_of, search
 from lab.cli import main
 from lab.described import read_as
 from lab.report.curves import picture
@@ -52,6 +52,15 @@ def test_a_sender_that_is_no_faster_ends_the_search():
 def test_a_rate_above_one_that_lost_is_not_the_best():
     rates = [Try(rate, rate, 10, kernel, 0, 0, 0) for rate, kernel in ((1, 0), (2, 1), (3, 0))]
     assert best(rates).rate_dps == 1
+
+
+def test_one_try_that_loses_nothing_is_enough():
+    lost = Try(10, 10, 10, 1, 0, 0, 0)
+    slow = Try(10, 5, 10, 0, 0, 0, 0)
+    good = Try(10, 10, 10, 0, 0, 0, 0)
+    for given, best_one in (([lost, slow, good], good), ([slow, lost, lost], slow), ([good], good)):
+        left = iter(given)
+        assert best_of(3, lambda left=left: next(left)) == best_one
 
 
 def test_the_flood_is_what_it_says():
