@@ -545,6 +545,13 @@ def _export_time(record: Record, row: Row) -> Row:
     return {"flowStart": record.values["export_time"] // _SECOND_NS * _SECOND_US}
 
 
+def _uptimes(record: Record, row: Row) -> Row:
+    if record["protocol"] != "ipfix" or "flowStartSysUpTime" not in record.values:
+        return {}
+    start = record.values["export_time"] // _SECOND_NS * _SECOND_US
+    return {"flowStart": start, "flowEnd": ABSENT} if "flowStart" in row else {}
+
+
 def _event(record: Record, row: Row) -> Row:
     if _is_sample(record) or "octetDeltaCount" in record.places:
         return {}
@@ -687,6 +694,14 @@ PMACCT: Final = (
         "both",
         "A choice: flowlab leaves out what a record does not say.",
         _export_time,
+    ),
+    Disagreement(
+        "pmacct",
+        "IPFIX: flowStartSysUpTime and flowEndSysUpTime, with the boot time in options data",
+        "the export time as the start, no end",
+        US,
+        "IANA's elements 22, 21 and 160: uptimes count from systemInitTimeMilliseconds.",
+        _uptimes,
     ),
     Disagreement(
         "pmacct",
