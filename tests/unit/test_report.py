@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from collector.check import Break, Check, Outcome, Verdict
+from collector.check import Break, Check, Outcome, Verdict, judge
 from collector.key import FlowKey
 from lab.report import junit, terminal
 from lab.runner import Ran
+from tests.unit.check import many
 
 KEY = FlowKey(4, "10.0.0.1", "10.0.0.2", 17, 40000, 5001)
 
@@ -81,3 +82,18 @@ def test_junit_counts_as_the_verdict_does(case, failures, errors):
     assert len(suite.findall("testcase")) == int(suite.get("tests"))
     assert len(suite.findall("testcase/failure")) == failures
     assert len(suite.findall("testcase/error")) == errors
+
+
+def test_what_passed_in_columns_is_counted_and_its_rest_named():
+    verdict = judge(many.expected(30), many.evidence(30, 2))
+    one = Ran(Path("runs/many/now"), verdict, 1.5, 1.0, 0.2)
+    told = text(one)
+    assert "540 checks passed" in told
+    assert (
+        f"… and {180 - terminal.MOST_ROWS} lines more, in verdict.json and passed.parquet" in told
+    )
+    (suite,) = ET.fromstring(junit.document([one]))
+    assert suite.get("tests") == "7"
+    assert [case.get("name") for case in suite][1] == "30 flows at s1, one"
+    assert verdict.to_json()["passed_besides"] == 540
+    assert verdict.to_json()["checks"] == []
