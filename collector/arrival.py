@@ -23,7 +23,7 @@ from collector.decode.address import ip_text
 from collector.flows import observed, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -79,19 +79,25 @@ class Known:
 # ------------------------------------------------------------------ what a collector makes of it
 
 
-def collect(arrived: Datagrams, lives: Sequence[int], habits: Mapping[str, Habits]) -> Known:
+def collect(
+    arrived: Datagrams,
+    lives: Sequence[int],
+    habits: Mapping[str, Habits],
+    spoilt: Collection[int] = (),
+) -> Known:
     """What this project's collector makes of what arrived.
 
     Args:
         arrived: in order of arrival.
         lives: before which datagrams it was started anew, from 0.
         habits: by sender's address; others are decoded as the formats say.
+        spoilt: which of them, from 0, nobody can read: they are no one's duplicates.
     """
     accounts: dict[Sender, Account] = defaultdict(Account)
     tables: list[Columns] = []
     for life in _lives(len(arrived), lives):
         rows, twice = without_duplicates(arrived, life)
-        for row in twice:
+        for row in set(twice) - set(spoilt):
             accounts[_sender(arrived, row)].duplicates += 1
         for which, own in _by_habits(arrived, rows, habits):
             decoded = decode(replace(arrived.take(which), faults=()), own)
@@ -146,6 +152,7 @@ def knowable(
     lives: Sequence[int],
     habits: Mapping[str, Habits],
     restarted_ns: Sequence[int] = (),
+    spoilt: Collection[int] = (),
 ) -> Known:
     """What can be known of what arrived, derived from what was sent.
 
@@ -155,8 +162,11 @@ def knowable(
         lives: before which datagrams that arrived the collector was started anew, from 0.
         habits: by sender's address.
         restarted_ns: when the switch was, and its exporters began to count anew.
+        spoilt: which of those that arrived, from 0, nobody can read.
     """
-    fate = _fate(sent, arrived)
+    unread_ones = set(spoilt)
+    readable = [row for row in range(len(arrived)) if row not in unread_ones]
+    fate = dict(zip(readable, _fate(sent, arrived.take(np.array(readable, np.int64))), strict=True))
     seen = [_anatomy(sent, row, habits) for row in range(len(sent))]
     records: list[Columns] = []
     units = np.array([one.units for one in seen], np.int64)
@@ -172,7 +182,7 @@ def knowable(
     accounts: dict[Sender, Account] = defaultdict(Account)
     known: list[Columns] = []
     for life in _lives(len(arrived), lives):
-        order = [fate[row] for row in life.tolist()]
+        order = [fate[row] for row in life.tolist() if row in fate]
         for number, copies in Counter(order).items():
             accounts[seen[number].sender].duplicates += copies - 1
         unread = _unread(seen, set(order))

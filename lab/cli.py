@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lab import __version__, commands_collector, commands_testing
+from lab import __version__, commands_collector, commands_generating, commands_testing
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ def main() -> None:
     """
 
 
-for _command in (*commands_collector.COMMANDS, *commands_testing.COMMANDS):
+for _command in (
+    *commands_collector.COMMANDS,
+    *commands_generating.COMMANDS,
+    *commands_testing.COMMANDS,
+):
     main.add_command(_command)
 
 

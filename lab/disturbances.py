@@ -78,6 +78,18 @@ class Delay(OfDatagrams):
     )
 
 
+class Corrupt(OfDatagrams):
+    """Datagrams whose first octets are spoiled: nobody can tell what they were."""
+
+    kind: ClassVar[str] = "corrupt"
+
+
+class Truncate(OfDatagrams):
+    """Datagrams that are cut off inside their header."""
+
+    kind: ClassVar[str] = "truncate"
+
+
 class LateCollector(Disturbance):
     """A collector that is started when exporters have sent already: templates may be missed."""
 
@@ -124,6 +136,8 @@ DISTURBANCES: dict[str, type[Disturbance]] = {
         Duplicate,
         Reorder,
         Delay,
+        Corrupt,
+        Truncate,
         LateCollector,
         CollectorRestart,
         LinkFlap,

@@ -277,14 +277,15 @@ def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...],
     """
     told = _read_json(folder / FAULTS)
     lives, struck = told["restarts"], told["struck"]
+    spoilt = told.get("spoilt", ())  # older runs had no such faults
     restarted_ns = _read_witnesses(folder).restarted_ns
     try:
         sent, arrived = (pcap.datagrams(pcap.read(folder / name)) for name in (SENT, EXPORTS))
         habits = {one: BY_NAME[name] for one, name in habits_of(expected.points).items()}
-        knowable = arrival.knowable(sent, arrived, lives, habits, restarted_ns)
+        knowable = arrival.knowable(sent, arrived, lives, habits, restarted_ns, spoilt)
     except (OSError, ValueError) as odd:
         raise NotARun(f"{folder} holds no recordings of a run with faults: {odd}") from odd
-    collected = arrival.collect(arrived, lives, habits)
+    collected = arrival.collect(arrived, lives, habits, spoilt)
     missed = tuple(
         f"{fault}: no datagram was struck; raise its percent, or choose another seed"
         for fault in expected.faults

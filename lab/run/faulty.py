@@ -12,11 +12,12 @@ import json
 import random
 import sys
 from collections import Counter
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from collector import receive
-from collector.recording import Writer
+from collector.recording import Writer, encapsulate_udp
 
 if TYPE_CHECKING:
     import socket
@@ -32,6 +33,10 @@ _STREAM: Final = {
     b"\x08\x00": (slice(26, 30), slice(34, 38)),
     b"\x86\xdd": (slice(22, 38), slice(54, 58)),
 }
+_PAYLOAD_AT: Final = {b"\x08\x00": 42, b"\x86\xdd": 62}
+_SPOILT: Final = ("corrupt", "truncate")
+_CUT_OCTETS: Final = 8
+"""What is left of a datagram that is cut: less than any header."""
 
 
 class Stage(receive.Copying):
@@ -61,6 +66,9 @@ class Stage(receive.Copying):
         self._came = 0
         self._arrived = 0
         self.restarts: list[int] = []
+        self.spoilt: list[int] = []
+        """Which of the datagrams that arrived nobody can read, from 0."""
+        self._spoilt: set[bytes] = set()
         self.struck: Counter[str] = Counter()
 
     def write(self, timestamp_ns: int, frame: bytes, original_length: int | None = None) -> None:
@@ -79,8 +87,10 @@ class Stage(receive.Copying):
             self.struck[kind] += 1
             copies = {"drop": 0, "duplicate": 2 * copies}.get(kind, copies)
             overtaken |= kind == "reorder"
-            if kind == "delay":
-                due_ns += fault["delay_ms"] * _MS_NS
+            due_ns += fault.get("delay_ms", 0) * _MS_NS
+            if kind in _SPOILT:
+                frame = _spoilt(frame, kind)
+                self._spoilt.add(frame)
         if overtaken:
             self._overtaken.setdefault(stream, []).extend([frame] * copies)
             return
@@ -101,7 +111,7 @@ class Stage(receive.Copying):
         self._overtaken.clear()
         self._sent.flush()
         super().flush()
-        told = {"restarts": self.restarts, "struck": dict(self.struck)}
+        told = {"restarts": self.restarts, "struck": dict(self.struck), "spoilt": self.spoilt}
         self._done.write_text(json.dumps(told), encoding="ascii")
 
     def close(self) -> None:
@@ -113,6 +123,8 @@ class Stage(receive.Copying):
 
     def _arrive(self, timestamp_ns: int, frame: bytes) -> None:
         self._now_ns = max(self._now_ns, timestamp_ns)
+        if frame in self._spoilt:
+            self.spoilt.append(self._arrived)
         self._arrived += 1
         super().write(timestamp_ns, frame)
 
@@ -153,6 +165,26 @@ class Stage(receive.Copying):
 def _stream(frame: bytes) -> bytes:
     """Source address, source port and destination port of a datagram."""
     return b"".join(frame[part] for part in _STREAM[frame[12:14]])
+
+
+def _spoilt(frame: bytes, kind: str) -> bytes:
+    """A datagram that cannot be read: its version is none, or its header is cut."""
+    octets = 4 if frame[12:14] == b"\x08\x00" else 16
+    at = _PAYLOAD_AT[frame[12:14]]
+    ports = at - 8
+    ends = at - 8 - 2 * octets
+    payload = frame[at:]
+    if kind == "corrupt":
+        payload = bytes(octet ^ 0xFF for octet in payload[:4]) + payload[4:]
+    else:
+        payload = payload[:_CUT_OCTETS]
+    return encapsulate_udp(
+        str(ip_address(frame[ends : ends + octets])),
+        int.from_bytes(frame[ports : ports + 2], "big"),
+        str(ip_address(frame[ends + octets : ports])),
+        int.from_bytes(frame[ports + 2 : ports + 4], "big"),
+        payload,
+    )
 
 
 def main() -> int:

@@ -99,3 +99,26 @@ def test_a_restarted_collector_misses_what_comes_meanwhile(tmp_path):
     arrived, told = run(tmp_path, [{"kind": "collector_restart", "after": 5, "missed": 2}])
     assert arrived == [0, 1, 2, 3, 4, *range(7, COUNT)]
     assert told["restarts"] == [5]
+
+
+@pytest.mark.parametrize(("kind", "octets"), [("corrupt", 1472), ("truncate", 8)])
+@pytest.mark.parametrize("version", [4, 6])
+def test_spoilt_ones_arrive_in_their_place_and_are_noted(tmp_path, kind, octets, version):
+    ends = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}[version]
+    payload = bytes(range(64)) * 23
+    frames = [encapsulate_udp(ends[0], 1234, ends[1], 4739, payload)] * 200
+    stage = Stage(tmp_path / "exports.pcap", [fault(kind)])
+    for at, one in enumerate(frames):
+        stage.write(at * MS_NS, one)
+    stage.flush()
+    stage.close()
+    capture = pcap.datagrams(pcap.read(tmp_path / "exports.pcap"))
+    told = json.loads((tmp_path / "faults.json").read_text())
+    assert not capture.faults
+    assert len(capture) == len(frames)
+    assert 0 < len(told["spoilt"]) == told["struck"][kind] < 60
+    assert set(capture.source_port) == {1234}
+    for row, (at, size) in enumerate(zip(capture.offset, capture.length, strict=True)):
+        content = capture.buffer[at : at + size].tobytes()
+        assert (content != payload) is (row in told["spoilt"])
+        assert size == (octets if row in told["spoilt"] else len(payload))

@@ -1,0 +1,413 @@
+"""Profiles on disk, and cases made of them: with or without faults on the way to the collector."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from pydantic import field_validator
+
+from collector import pcap, replay, sending
+from collector.arrival import knowable
+from collector.corpus.case import EXPORTS, FEATURES, MEASURES, OBSERVER, Manifest, Truth
+from collector.decode import BY_NAME, STANDARD
+from collector.decode.layout import VARIABLE
+from collector.encode import pcap_records
+from collector.flows import flow_json
+from collector.generate.exporting import Exporter
+from collector.generate.profile import Profile
+from collector.generate.truth import Sums
+from collector.recording import Writer
+from collector.senders import FAMILIES
+from lab import __version__
+from lab.corpus import CORPUS, write_case
+from lab.described import WrongFile, read_as
+from lab.run.faulty import DONE, Stage
+from lab.scenario.model import AnyDisturbance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from collector.corpus.case import Case
+    from collector.decode import Datagrams
+    from collector.generate.exporting import Block
+    from lab.disturbances import Disturbance
+
+PROFILES: Final = CORPUS / "profiles"
+EDGE_CASES: Final = CORPUS / "edge-cases"
+ON_THE_WAY: Final = (
+    *("drop", "duplicate", "reorder", "delay", "corrupt", "truncate", "late_collector"),
+)
+"""Faults that befall datagrams, and need no network to do so."""
+_MOST_STORED: Final = 1_000_000
+"""Records that are put in order, or befallen by faults: all of them are in memory then."""
+
+
+class ProfileFile(Profile):
+    """A profile as it stands in a file: its faults are those of scenarios."""
+
+    fault: tuple[AnyDisturbance, ...] = ()  # type: ignore[assignment]
+
+    @field_validator("fault")
+    @classmethod
+    def _on_the_way(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        for one in given:
+            if one.kind not in ON_THE_WAY or getattr(one, "exporter", None):
+                known = ", ".join(ON_THE_WAY)
+                raise ValueError(f"here a fault is one of {known}, and is nobody's in particular")
+        return given
+
+
+def read_profile(name: str) -> Profile:
+    """A profile by the name of a bundled one, or by its file.
+
+    Raises:
+        WrongFile: there is none, or it is not of the form.
+    """
+    bundled = {path.stem: path for path in all_profiles()}
+    path = Path(name)
+    if not path.suffix and name in bundled:
+        path = bundled[name]
+    elif not path.suffix:
+        raise WrongFile(f"there is no profile {name!r}; there is {', '.join(bundled)}")
+    return read_as(ProfileFile, path)
+
+
+def all_profiles() -> list[Path]:
+    """All bundled ones, edge cases behind the others."""
+    return [*sorted(PROFILES.glob("*.yaml")), *sorted(EDGE_CASES.glob("*.yaml"))]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be generated."""
+
+    profile: Profile
+    records: int
+    seed: int
+    fault: tuple[Disturbance, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        profile: Profile,
+        records: int | None = None,
+        seed: int | None = None,
+        fault: Sequence[Disturbance] = (),
+    ) -> Plan:
+        """A profile, with what the command says instead."""
+        return cls(
+            profile,
+            profile.records if records is None else records,
+            profile.seed if seed is None else seed,
+            (*profile.fault, *fault),  # type: ignore[arg-type]
+        )
+
+    @property
+    def streams(self) -> bool:
+        """Whether datagrams can leave as they are made."""
+        return not self.fault and self.profile.exporters == 1
+
+    def exporters(self) -> list[tuple[Exporter, int]]:
+        """The exporters, each with its seed."""
+        found = []
+        for number in range(self.profile.exporters):
+            own: dict[str, Any] = {"domain": self.profile.domain + number}
+            if not self.profile.one_address:
+                own = {"address": str(ip_address(self.profile.address) + number)}
+            profile = self.profile.model_copy(update=own)
+            found.append((Exporter.of(profile, self.seed + number, number), self.seed + number))
+        return found
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What was generated."""
+
+    totals: Mapping[str, int]
+    truth: Truth
+
+
+def blocks(plan: Plan) -> Iterator[tuple[Sums, Block]]:
+    """Datagrams of one exporter behind those of another, block by block; the sums grow with them.
+
+    Raises:
+        NotEncodableError: the profile asks for what the format cannot say.
+    """
+    for exporter, seed in plan.exporters():
+        sums = Sums(exporter)
+        share = plan.records // plan.profile.exporters
+        for block in exporter.blocks(share, seed):
+            sums.add(block)
+            yield sums, block
+
+
+def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
+    """Write the datagrams to a file, and say what is true of them.
+
+    Args:
+        plan: what is to be generated.
+        path: of the capture.
+        rows: whether the truth is asked for flow by flow.
+
+    Raises:
+        NotEncodableError: the profile asks for what the format cannot say.
+        WrongFile: there are too many records for what is asked.
+    """
+    every: list[Sums] = []
+    stored: list[Datagrams] = []
+    if not plan.streams and plan.records > _MOST_STORED:
+        raise WrongFile(
+            f"with faults or several exporters there are at most {_MOST_STORED} records"
+        )
+    with Writer(path) as writer:
+        for sums, block in blocks(plan):
+            if not every or every[-1] is not sums:
+                every.append(sums)
+            datagrams = block.datagrams(sums.profile)
+            if plan.profile.exporters > 1:
+                stored.append(datagrams)
+            else:
+                writer.write_records(pcap_records(datagrams).data)
+        if stored:
+            writer.write_records(pcap_records(in_order(stored)).data)
+    totals: Counter[str] = Counter()
+    for sums in every:
+        totals.update(sums.totals)
+    if plan.fault:
+        return Generated(totals, befall(path, plan.fault, habits_of(plan)))
+    counts = {
+        "datagrams": totals["datagrams"],
+        "records": totals["records"],
+        "missing": 0,
+        "duplicates": 0,
+        "undecodable": 0,
+    }
+    flows = [row for sums in every for row in sums.rows()] if rows else []
+    return Generated(totals, Truth(sorted(flows, key=_order), counts))
+
+
+def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int, int, float]:
+    """Send the datagrams: how many, with how many records, in how many seconds.
+
+    While some are sent the next ones are made.
+
+    Raises:
+        OSError: something cannot be sent.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    if not plan.streams:
+        return _send_stored(plan, str(address[0]), port, rate_dps)
+    datagrams = records = 0
+    began_s = time.perf_counter()
+    with socket.socket(family, socket.SOCK_DGRAM) as out, ThreadPoolExecutor(1) as ahead:
+        out.connect(address)
+        source = blocks(plan)
+        coming = ahead.submit(next, source, None)
+        while (made := coming.result()) is not None:
+            coming = ahead.submit(next, source, None)
+            sent = made[1].sent
+            sending.send(out, sent.buffer, sent.offset, sent.length, rate_dps)
+            datagrams += len(sent.offset)
+            records += len(made[1].records["tuple"])
+    return datagrams, records, time.perf_counter() - began_s
+
+
+_UNLIMITED_DPS: Final = 1e12
+"""More than any machine: all is due at once."""
+
+
+def _send_stored(
+    plan: Plan, host: str, port: int, rate_dps: float | None
+) -> tuple[int, int, float]:
+    """Several exporters, or what faults left."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / EXPORTS
+        generated = write_capture(plan, path, rows=False)
+        datagrams = pcap.datagrams(pcap.read(path))
+    due = replay.at_rate(len(datagrams), rate_dps or _UNLIMITED_DPS)
+    targets = dict.fromkeys(FAMILIES, replay.Target(host, port))
+    done = replay.replay(datagrams, targets, due)
+    return done.datagrams, generated.totals["records"], done.took_s
+
+
+def in_order(stored: Sequence[Datagrams]) -> Datagrams:
+    """Datagrams of several exporters as they come, in order of time."""
+    begins = np.cumsum([0, *(len(one.buffer) for one in stored)])
+    joined_columns: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in stored]) for name in _COLUMNS
+    }
+    joined = replace(
+        stored[0],
+        buffer=np.concatenate([one.buffer for one in stored]),
+        offset=np.concatenate(
+            [one.offset + at for one, at in zip(stored, begins[:-1], strict=True)]
+        ),
+        **joined_columns,
+    )
+    return joined.take(np.argsort(joined.timestamp_ns, kind="stable"))
+
+
+_COLUMNS: Final = (
+    *("length", "missing", "timestamp_ns", "source", "source_port"),
+    *("destination", "destination_port"),
+)
+
+
+def habits_of(plan: Plan) -> dict[str, str]:
+    """By address of the exporters, where they have any."""
+    if plan.profile.habits == STANDARD.name:
+        return {}
+    return {exporter.profile.address: plan.profile.habits for exporter, _ in plan.exporters()}
+
+
+def befall(path: Path, faults: Sequence[Disturbance], habits: Mapping[str, str]) -> Truth:
+    """Let faults happen to the datagrams of a file; what is true of what is left.
+
+    Args:
+        path: the file; written anew.
+        faults: in the order in which they strike.
+        habits: by exporter's address.
+    """
+    capture = pcap.read(path)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / EXPORTS
+        settings = [{"kind": one.kind, **one.model_dump(), "targets": None} for one in faults]
+        stage = Stage(str(out), settings)
+        for at, size, when in zip(
+            capture.offsets.tolist(),
+            capture.lengths.tolist(),
+            capture.timestamps_ns.tolist(),
+            strict=True,
+        ):
+            stage.write(when, capture.buffer[at : at + size].tobytes())
+        stage.flush()
+        stage.close()
+        told = json.loads((out.parent / DONE).read_text(encoding="ascii"))
+        sent, arrived = pcap.datagrams(capture), pcap.datagrams(pcap.read(out))
+        own = {address: BY_NAME[name] for address, name in habits.items()}
+        known = knowable(sent, arrived, (), own, (), told["spoilt"])
+        shutil.copyfile(out, path)
+    accounts = known.accounts.values()
+    missing = [one.missing for one in accounts]
+    counts = {
+        "datagrams": len(arrived),
+        "records": int(known.flows["records"].sum()),
+        "missing": None if None in missing else sum(one or 0 for one in missing),
+        "duplicates": sum(one.duplicates for one in accounts),
+        "undecodable": sum(one.waiting for one in accounts) + len(told["spoilt"]),
+    }
+    return Truth(sorted(map(_row, known.flows.iter_rows(named=True)), key=_order), counts)
+
+
+def _row(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """A flow of `collector.flows` as a row of the truth."""
+    return {
+        **{name: flow[name] for name in OBSERVER},
+        "flow": flow_json(flow),
+        **{name: flow[name] for name in MEASURES},
+        "sampling": round(flow["packets"] / flow["samples"]) if flow["samples"] else 1,
+    }
+
+
+def _order(row: Mapping[str, Any]) -> str:
+    return json.dumps([row[name] for name in OBSERVER] + [row["flow"]])
+
+
+def write(plan: Plan, name: str, folder: Path) -> Case:
+    """Write a case.
+
+    Args:
+        plan: what is to be generated.
+        name: of the profile, as the command takes it.
+        folder: of the case.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    exports = folder / EXPORTS
+    generated = write_capture(plan, exports)
+    profile = plan.profile
+    more = f" --records {plan.records}" if plan.records != profile.records else ""
+    manifest = Manifest(
+        title=profile.title,
+        about=" ".join(profile.about.split()),
+        protocols=[profile.protocol],
+        features=_features(plan, generated.truth),
+        exporter=f"flowlab generate {__version__}",
+        remake=f"flowlab generate {name} --seed {plan.seed}{more} --out DIR",
+        seed=plan.seed,
+        habits=habits_of(plan),
+    )
+    return write_case(folder, manifest, generated.truth, exports)
+
+
+def _features(plan: Plan, truth: Truth) -> list[str]:
+    """What the profile says that it touches, and what can be seen of it."""
+    profile = plan.profile
+    kinds = {one.kind for one in plan.fault}
+    fields = [field for one in profile.templates for field in one.specified]
+    names = {field if isinstance(field, str) else field[0] for field in fields}
+    events = {one.kind for one in profile.events}
+    found = {
+        "ipv4": profile.flows.ipv6_percent < 100,
+        "ipv6": profile.flows.ipv6_percent > 0,
+        "icmp": "icmp" in profile.flows.protocols,
+        "vlan": profile.flows.vlan > 0,
+        "mpls": profile.flows.mpls > 0,
+        "tcp-flags": any(row["tcpControlBits"] for row in truth.flows),
+        "sampling": profile.sampling.rate > 1,
+        "several-exporters": profile.exporters > 1 and not profile.one_address,
+        "several-domains": profile.exporters > 1 and profile.one_address,
+        "templates": profile.by_templates,
+        "template-refresh": profile.by_templates and profile.refresh_records > 0,
+        "template-redefinition": "redefine" in events,
+        "template-withdrawal": "withdraw" in events,
+        "data-before-template": profile.templates_after_records > 0 or "late_collector" in kinds,
+        "options": any(one.scopes for one in profile.templates),
+        "enterprise-elements": any("/" in name for name in names),
+        "variable-length": any(not isinstance(one, str) and one[1] == VARIABLE for one in fields),
+        "restart": "restart" in events,
+        "loss": "drop" in kinds,
+        "duplicates": "duplicate" in kinds,
+        "reordering": bool(kinds & {"reorder", "delay"}),
+        "malformed": bool(kinds & {"corrupt", "truncate"}),
+        "sflow-counters": profile.counters,
+    }
+    return [name for name in FEATURES if found.get(name) or name in profile.features]
+
+
+def from_case(case: Case, fault: Sequence[Disturbance], folder: Path) -> Case:
+    """A case out of another one, with faults on the way.
+
+    Args:
+        case: what there is.
+        fault: what befalls its datagrams.
+        folder: of the new case.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    exports = folder / EXPORTS
+    if exports.resolve() != case.exports.resolve():
+        shutil.copyfile(case.exports, exports)
+    truth = befall(exports, fault, case.manifest.habits)
+    kinds = [one.kind for one in fault]
+    manifest = replace(
+        case.manifest,
+        title=f"{case.manifest.title}; {', '.join(kinds)}",
+        remake=f"flowlab generate {case.name} with fault {', '.join(map(spelled, fault))}",
+    )
+    return write_case(folder, manifest, truth, exports)
+
+
+def spelled(fault: Disturbance) -> str:
+    """A fault as the command takes it: kind=percent."""
+    settings = fault.model_dump()
+    return f"{fault.kind}={settings.get('percent', settings.get('missed'))}"

@@ -1,0 +1,124 @@
+"""`flowlab generate`: to cases, captures and the network; what is wrong is said."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from collector import pcap
+from lab.cli import main
+from lab.corpus import CORPUS, read_case
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "generate.md"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["generate", *map(str, arguments)])
+
+
+def test_the_same_seed_makes_the_same_octets_and_another_makes_others(tmp_path):
+    for name, seed in (("one", 7), ("two", 7), ("three", 8)):
+        assert run("softflowd", "--seed", seed, "--out", tmp_path / name).exit_code == 0
+    one, two, three = (
+        [(tmp_path / name / file).read_bytes() for file in ("exports.pcap", "truth.json")]
+        for name in ("one", "two", "three")
+    )
+    assert one == two
+    assert one[0] != three[0]
+    assert one[1] != three[1]
+
+
+def test_a_file_has_as_many_records_as_are_asked_for(tmp_path):
+    ran = run("juniper-ipfix", "--records", 100_000, "--out", tmp_path / "big.pcap")
+    assert "100000 records" in ran.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big.pcap"]
+
+
+@pytest.mark.parametrize("options", [(), ("--fault", "duplicate=100"), ("--rate", "5000")])
+def test_it_is_sent(options):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(5)
+        ran = run("router-netflow5", "--to", f"127.0.0.1:{collector.getsockname()[1]}", *options)
+        assert ran.exit_code == 0, ran.output
+        sent = int(re.search(r"(\d+) datagrams", ran.output)[1])
+        got = [collector.recv(2_000) for _ in range(sent)]
+    assert sent == (14 if "--fault" in options else 7)
+    assert {one[:2] for one in got} == {b"\0\5"}
+
+
+def test_faults_befall_a_recorded_case(tmp_path):
+    whole = read_case(CORPUS / "recorded" / "vlan")
+    ran = run(whole.folder, "--fault", "duplicate=50", "--out", tmp_path / "twice")
+    assert ran.exit_code == 0, ran.output
+    case = read_case(tmp_path / "twice")
+    assert case.truth().flows == whole.truth().flows
+    before, after = (one.truth().counts for one in (whole, case))
+    assert after["duplicates"] > 5
+    assert after["datagrams"] == before["datagrams"] + after["duplicates"]
+    assert after["missing"] == before["missing"]
+
+
+def test_the_document_has_a_profile_that_works(tmp_path):
+    text = re.search(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[1]
+    (tmp_path / "my.yaml").write_text(text, encoding="utf-8")
+    ran = run(tmp_path / "my.yaml", "--out", tmp_path / "case")
+    assert ran.exit_code == 0, ran.output
+
+
+def test_several_exporters_come_in_order_of_time(tmp_path):
+    assert run("two-exporters", "--out", tmp_path / "case").exit_code == 0
+    datagrams = pcap.datagrams(pcap.read(tmp_path / "case" / "exports.pcap"))
+    assert (datagrams.timestamp_ns[1:] >= datagrams.timestamp_ns[:-1]).all()
+    assert len({tuple(one) for one in datagrams.source.tolist()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"protocol": "netflow7"}, "input should be 'netflow5'"),
+        ({"speed": 9}, "there is no such key"),
+        ({"templates": [{"id": 256, "fields": ["noSuchElement"]}]}, "noSuchElement"),
+        ({"templates": [{"id": 255, "fields": ["vlanId"]}]}, "greater than or equal to 256"),
+        ({"templates": []}, "ipfix needs templates"),
+        ({"fault": [{"link_flap": {"after_step": 1, "link": ["a", "b"]}}]}, "here a fault is one"),
+        ({"fault": [{"drop": {"percent": 200}}]}, "less than or equal to 100"),
+        ({"features": ["nothing"]}, "there is no feature 'nothing'"),
+        ({"address": "somewhere"}, "does not appear to be an IPv4 or IPv6 address"),
+        ({"events": [{"after_records": 1, "kind": "dance"}]}, "'redefine'"),
+        ({"habits": "bad"}, "habits: there is"),
+    ],
+)
+def test_what_is_wrong_with_a_profile_is_said_with_its_line(tmp_path, change, told):
+    path = tmp_path / "mine.yaml"
+    settings = yaml.safe_load((CORPUS / "edge-cases" / "padding.yaml").read_text("utf-8"))
+    path.write_text(yaml.safe_dump(settings | change, sort_keys=False), encoding="utf-8")
+    ran = run(path, "--out", tmp_path / "case")
+    assert ran.exit_code == 2
+    assert told in ran.output
+    assert re.search(r"mine\.yaml:\d+:\d+:", ran.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("softflowd",), "say where to"),
+        (("--out", "x"), "name one profile"),
+        (("softflow", "--out", "x"), "there is no profile 'softflow'; there is firewall-events"),
+        (("none.yaml", "--out", "x"), "none.yaml: No such file"),
+        (("softflowd", "--to", "nowhere"), "is not like 127.0.0.1:2055"),
+        (("softflowd", "--fault", "explode=1", "--out", "x"), "there is drop, duplicate"),
+        (("softflowd", "--fault", "drop=x", "--out", "x"), "write drop=5"),
+        (("softflowd", "--rate", "5", "--out", "x"), "--rate is for --to"),
+        ((CORPUS / "recorded" / "vlan", "--out", "x"), "say what befalls it"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_said(arguments, told):
+    ran = run(*arguments)
+    assert ran.exit_code == 2
+    assert told in ran.output
