@@ -27,6 +27,7 @@ _HABITS: Final = {"Open vSwitch": "openvswitch"}
 """Habits that the command can be told of; of all others only sequence numbers differ."""
 _STORE: Final = "store"
 _READY: Final = "listening for"
+_CAME: Final = re.compile(r"^stored (\d+) datagrams", re.MULTILINE)
 _TAKEN: Final = re.compile(r"^stored \d+ datagrams, (\d+) records", re.MULTILINE)
 
 
@@ -70,11 +71,10 @@ class Flowlab(Backend):
         return found
 
     def counts(self, given: Given) -> Mapping[str, int]:
-        """As the view of exporters has them."""
+        """Datagrams as it says in the end, what is missing as the view of exporters has it."""
         paths = [path for store in _stores(given) for path in files(store)["exporters"]]
-        rows = [pl.read_parquet(path) for path in paths]
-        names = {"datagrams": "datagrams", "missing": "lost"}
-        return {name: sum(int(row[ours].sum()) for row in rows) for name, ours in names.items()}
+        missing = sum(int(pl.read_parquet(path)["lost"].sum()) for path in paths)
+        return {"datagrams": _said(given, _CAME), "missing": missing}
 
     def packets(self, given: Given) -> int:
         """Summed where they are."""
@@ -84,8 +84,13 @@ class Flowlab(Backend):
 
     def taken(self, given: Given) -> int | None:
         """As it says in the end."""
-        said = [path.read_text(encoding="utf-8") for path in given.folder.glob("flowlab-*.txt")]
-        return sum(int(number) for text in said for number in _TAKEN.findall(text))
+        return _said(given, _TAKEN)
+
+
+def _said(given: Given, number: re.Pattern[str]) -> int:
+    """The sum of a number that each of its programs says in the end."""
+    said = [path.read_text(encoding="utf-8") for path in given.folder.glob("flowlab-*.txt")]
+    return sum(int(found) for text in said for found in number.findall(text))
 
 
 def _stores(given: Given) -> list[Path]:
