@@ -117,6 +117,9 @@ class Item(NamedTuple):
     shown: str
 
 
+_ENDS_OF_TIMES: Final = ("cflow.abstimeend", "cflow.timeend")
+
+
 @dataclass(frozen=True)
 class Datagram:
     """All lines of a datagram, in order."""
@@ -125,9 +128,13 @@ class Datagram:
 
     @cached_property
     def at(self) -> dict[tuple[int, int], Item]:
-        """The first field at a place: its offset and octets."""
+        """The first field at a place: its offset and octets.
+
+        The end of a flow's time comes last: tshark gives it the place of something else when it is
+        in front of the start.
+        """
         found: dict[tuple[int, int], Item] = {}
-        for item in self.items:
+        for item in sorted(self.items, key=lambda item: item.name in _ENDS_OF_TIMES):
             if item.name and not item.name.startswith(_GROUPS):
                 found.setdefault((item.offset, item.octets), item)
         return found

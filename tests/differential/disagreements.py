@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from collector.encode.times import ntp
+from tests.differential import frames
 from tests.differential.cases import BOOT_MS
 from tests.differential.compare import ABSENT, WRONG, Disagreement
 
@@ -127,6 +128,14 @@ def _cut_nanoseconds(record: Record, row: Row) -> Row:
 def _upper_half(_record: Record, row: Row) -> Row:
     value = row.get("minFlowStartMilliseconds")
     return {} if value is None else {"minFlowStartMilliseconds": (value // 10**6 >> 32) * 10**6}
+
+
+def _quoted_packet(record: Record, _row: Row) -> Row:
+    quoted = frames.quoted(frames.network(record.frame))
+    if not quoted:
+        return {}
+    packet = frames.described(quoted)
+    return {f"inner{name[0].upper()}{name[1:]}": value for name, value in packet.items()}
 
 
 def _inside_udp(record: Record, row: Row) -> Row:
@@ -248,6 +257,15 @@ TSHARK: Final = (
         "RFC 7348. tshark takes sampled headers for packets cut short, of which it calls no "
         "dissector for ports.",
         _inside_udp,
+    ),
+    Disagreement(
+        "tshark",
+        "sFlow: ICMP errors",
+        "the packet that is quoted, as one inside",
+        US,
+        "RFC 792 and RFC 4443: the quotation is what the message is about, no packet on its way. "
+        "In tshark's output both have the same names.",
+        _quoted_packet,
     ),
     Disagreement(
         "tshark",
@@ -375,7 +393,14 @@ def _no_icmp_in_a_port(record: Record, row: Row) -> Row:
     return _only(row, _PORTS[1:], ABSENT) if lost and record[_PROTOCOL] in _ICMP else {}
 
 
+def _code_in_a_port(record: Record, _row: Row) -> Row:
+    message = frames.icmp(frames.network(record.frame))
+    told = message and record["ipVersion"] == 4 and message[1]
+    return {_PORTS[1]: message[1]} if told else {}
+
+
 _PROTOCOL: Final = "protocolIdentifier"
+_TCP: Final = 6
 
 NFDUMP: Final = (
     Disagreement(
@@ -488,6 +513,15 @@ NFDUMP: Final = (
     ),
     Disagreement(
         "nfdump",
+        "sFlow: ICMP of IPv4 whose code is not 0",
+        "the code in the destination port",
+        US,
+        "IANA's element 32 is type and code, and so is what nfdump shows of NetFlow. sfcapd "
+        "stores the code alone.",
+        _code_in_a_port,
+    ),
+    Disagreement(
+        "nfdump",
         "sFlow: a VLAN tag in a VLAN tag",
         "the inner tag's VLAN",
         US,
@@ -593,17 +627,21 @@ def _not_counted(record: Record, row: Row) -> Row:
 
 
 def _behind_extension_headers(record: Record, row: Row) -> Row:
-    if record.case == "sflow-ipv6-extension-headers" and record["protocolIdentifier"] == 6:
-        return _only(row, ("protocolIdentifier", *_PORTS, "tcpControlBits"), ABSENT)
-    if record.case == "sflow-ipv6-extension-headers":
-        return {_PORTS[0]: ABSENT, _PORTS[1]: row[_PORTS[0]]}
-    if record.case == "sflow-fragments" and record["ipVersion"] == 6:
-        return {_PORTS[0]: _FRAGMENT_ID, _PORTS[1]: row.get(_PORTS[0], ABSENT)}
-    return {}
+    packet = frames.network(record.frame)
+    if not _is_sample(record) or not frames.has_extensions(packet):
+        return {}
+    protocol, *ports = frames.two_octets_early(packet)
+    told = {_PROTOCOL: protocol, **dict(zip(_PORTS, ports, strict=True))}
+    if protocol != _TCP:
+        told["tcpControlBits"] = 0
+    changed = {name: value or ABSENT for name, value in told.items()}
+    return {name: value for name, value in changed.items() if row.get(name, ABSENT) != value}
 
 
-_FRAGMENT_ID: Final = 9
-"""In the two octets in front of what the fragment header is in front of."""
+def _out_vlan(record: Record, row: Row) -> Row:
+    untagged = _is_sample(record) and not row.get("vlanId") and not record.beside.get("vlanId")
+    vlan = record.beside.get("postVlanId")
+    return {"vlanId": vlan} if untagged and vlan else {}
 
 
 _SCTP: Final = 132
@@ -775,8 +813,18 @@ PMACCT: Final = (
         "sFlow: IPv6 with extension headers",
         "ports two octets too early; behind two headers no protocol either",
         US,
-        "RFC 8200 section 4: the length of a header is in units of 8 octets, without the first 8.",
+        "RFC 8200 section 4: the length of a header is in units of 8 octets, without the first 8. "
+        "What it takes for the next header's kind, and for ports, is two octets earlier for each.",
         _behind_extension_headers,
+    ),
+    Disagreement(
+        "pmacct",
+        "sFlow: vlanId where the extended data has an outgoing VLAN and no incoming one",
+        "the outgoing one",
+        "both",
+        "sFlow v5 section 5, extended_switch: src_vlan and dst_vlan. flowlab has a column for "
+        "each.",
+        _out_vlan,
     ),
     Disagreement(
         "pmacct",

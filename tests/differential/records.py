@@ -6,7 +6,7 @@ What `flowlab decode` says of a record, as plain values: numbers, texts, times i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -14,7 +14,7 @@ import polars as pl
 from collector import pcap
 from collector.account import Account
 from collector.decode.layout import LONG, VARIABLE, Columns
-from collector.decode.sflow_layouts import SAMPLED, SAMPLES
+from collector.decode.sflow_layouts import ETHERNET_HEADER, RAW_HEADER, SAMPLED, SAMPLES
 from collector.records import OFFSET, table
 from collector.source import open_source
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from collector.decode import Batch
 
+_RAW_HEADER_OCTETS = 24
+"""Of the record and the description in front of a sampled header."""
 _SFLOW_ITEM_OCTETS = 8
 """Format and length, in front of what the columns of a sample or record begin with."""
 
@@ -53,6 +55,8 @@ class Record:
     if it is a flow sample."""
     beside: dict[str, Any] = field(default_factory=dict)
     """Of a flow sample: what the extended records of the sample say."""
+    frame: bytes = b""
+    """Of a flow sample: what was sampled of the Ethernet frame."""
 
     @property
     def where(self) -> tuple[int, int]:
@@ -73,7 +77,7 @@ def read(case: str, capture: Path) -> list[Record]:
         for batch in decoded.batches
         for record in _records(case, batch, table(batch, decoded.read_lists))
     ]
-    _look_before(found, capture)
+    found = _look_inside(found, capture)
     samples = {record.where: record for record in found if record["kind"] == "flow sample"}
     for record in found:
         sample = samples.get((record["datagram"], record["sampleOffset"]))
@@ -82,15 +86,35 @@ def read(case: str, capture: Path) -> list[Record]:
     return sorted(found, key=lambda record: record.where)
 
 
-def _look_before(records: list[Record], capture: Path) -> None:
-    """Find the formats in front of each record of sFlow."""
+def _look_inside(records: list[Record], capture: Path) -> list[Record]:
+    """Find what is in the samples of sFlow: formats in front of each record, sampled frames."""
     datagrams = pcap.datagrams(pcap.read(capture))
     spans = zip(datagrams.offset.tolist(), datagrams.length.tolist(), strict=True)
     payloads = [datagrams.buffer[at : at + size].tobytes() for at, size in spans]
+    found = []
     for record in records:
+        one = record
         if record["protocol"] == "sflow5":
             number, offset = record.where
             record.before.extend(_formats_before(payloads[number - 1], offset))
+            if record["kind"] == "flow sample":
+                one = replace(record, frame=_frame(payloads[number - 1], offset))
+        found.append(one)
+    return found
+
+
+def _frame(payload: bytes, sample: int) -> bytes:
+    """What was sampled of a frame, in the first raw header of a sample; empty without one."""
+    at = sample + _SFLOW_ITEM_OCTETS
+    at += SAMPLES[_u32(payload, sample)].layout.minimum_octets
+    end = sample + _SFLOW_ITEM_OCTETS + _u32(payload, sample + 4)
+    while at + _RAW_HEADER_OCTETS <= end:
+        content = at + _SFLOW_ITEM_OCTETS
+        if (_u32(payload, at), _u32(payload, content)) == (RAW_HEADER, ETHERNET_HEADER):
+            begins = at + _RAW_HEADER_OCTETS
+            return payload[begins : begins + _u32(payload, begins - 4)]
+        at += _SFLOW_ITEM_OCTETS + (_u32(payload, at + 4) + 3 & ~3)
+    return b""
 
 
 def _formats_before(payload: bytes, offset: int) -> list[int]:

@@ -14,7 +14,10 @@ from tests.differential.peers import PEERS, needed
 from tests.differential.records import read
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-RECORDED = ("openvswitch.pcap", "openvswitch-flow-sampling.pcap", "openvswitch-warped.pcap")
+RECORDED = (
+    *("openvswitch.pcap", "openvswitch-flow-sampling.pcap", "openvswitch-warped.pcap"),
+    *("openvswitch-icmp-errors.pcap", "openvswitch-vlans.pcap"),
+)
 
 
 @pytest.fixture(scope="module")
