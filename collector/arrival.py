@@ -153,6 +153,8 @@ def knowable(
     habits: Mapping[str, Habits],
     restarted_ns: Sequence[int] = (),
     spoilt: Collection[int] = (),
+    *,
+    as_they_came: bool = False,
 ) -> Known:
     """What can be known of what arrived, derived from what was sent.
 
@@ -163,6 +165,8 @@ def knowable(
         habits: by sender's address.
         restarted_ns: when the switch was, and its exporters began to count anew.
         spoilt: which of those that arrived, from 0, nobody can read.
+        as_they_came: whether what came twice counts twice, as for collectors that do not look for
+            duplicates; else once.
     """
     unread_ones = set(spoilt)
     readable = [row for row in range(len(arrived)) if row not in unread_ones]
@@ -190,10 +194,10 @@ def knowable(
             accounts[seen[number].sender].waiting += len(sets)
         _missing(seen, units, set(order), set(unread), accounts)
         _restarts(sent, seen, set(order), restarted_ns, accounts)
-        here = np.zeros(len(sent), np.bool_)
-        here[order] = True
-        left = (_only(columns, here, unread) for columns in records)
-        known += [columns for columns in left if len(np.asarray(columns["origin"]))]
+        times = np.bincount(np.array(order, np.int64), minlength=len(sent))
+        for copy in range(int(times.max(initial=0)) if as_they_came else 1):
+            left = (_only(columns, times > copy, unread) for columns in records)
+            known += [columns for columns in left if len(np.asarray(columns["origin"]))]
     return Known(summed(known), accounts)
 
 

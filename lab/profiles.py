@@ -296,7 +296,7 @@ def befall(path: Path, faults: Sequence[Disturbance], habits: Mapping[str, str])
         told = json.loads((out.parent / DONE).read_text(encoding="ascii"))
         sent, arrived = pcap.datagrams(capture), pcap.datagrams(pcap.read(out))
         own = {address: BY_NAME[name] for address, name in habits.items()}
-        known = knowable(sent, arrived, (), own, (), told["spoilt"])
+        known = knowable(sent, arrived, (), own, (), told["spoilt"], as_they_came=True)
         shutil.copyfile(out, path)
     accounts = known.accounts.values()
     missing = [one.missing for one in accounts]

@@ -16,14 +16,13 @@ PROFILES = [path.stem for path in all_profiles()]
 
 
 def told(case):
-    """What the decoders make of a case's datagrams; duplicates taken out first."""
+    """What the decoders make of a case's datagrams, and how many came twice."""
     datagrams = pcap.datagrams(pcap.read(case.exports))
-    first, twice = without_duplicates(datagrams, np.arange(len(datagrams)))
+    _, twice = without_duplicates(datagrams, np.arange(len(datagrams)))
     # What is cut to eight octets is alike, and nobody's duplicate.
-    alike = [row for row in twice if datagrams.length[row] <= 8]
-    first, twice = np.sort([*first, *alike]), sorted({*twice} - {*alike})
+    twice = [row for row in twice if datagrams.length[row] > 8]
     (habits,) = set(case.manifest.habits.values()) or {STANDARD.name}
-    decoded = decode(datagrams.take(first), BY_NAME[habits])
+    decoded = decode(datagrams, BY_NAME[habits])
     rows = {}
     for row in flows(decoded).iter_rows(named=True):
         place = (*(row[name] for name in OBSERVER), *flow_json(row).items())
