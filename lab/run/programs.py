@@ -9,6 +9,7 @@ import ctypes
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import time
 from collections import Counter
@@ -34,6 +35,21 @@ _MOST_SENDERS_TOLD: Final = 4
 _POLL_S: Final = 0.0005
 _LIMIT_S: Final = 10.0
 """How long a program may take to start, or to end once its work must be over."""
+
+
+class Lacking(Exception):
+    """This machine has not a program that the traffic needs; the text says which."""
+
+
+def look_for(programs: Iterable[str]) -> None:
+    """Make sure that programs are there.
+
+    Raises:
+        Lacking: one is not.
+    """
+    absent = [name for name in dict.fromkeys(programs) if shutil.which(name) is None]
+    if absent:
+        raise Lacking(f"{' and '.join(absent)} not installed; run ./flowlab setup")
 
 
 class Program:

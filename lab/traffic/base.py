@@ -187,6 +187,8 @@ class Traffic(BaseModel, ABC):
     kind: ClassVar[str]
     title: ClassVar[str]
     protocol: ClassVar[str]
+    programs: ClassVar[tuple[str, ...]] = ()
+    """Programs of the machine that it runs."""
 
     at_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=0, description="Begin so long after the stage has begun."

@@ -37,6 +37,7 @@ class Iperf3(Conversation):
     kind: ClassVar[str] = "iperf3"
     title: ClassVar[str] = "a measurement with iperf3"
     protocol: ClassVar[str] = "tcp"
+    programs: ClassVar[tuple[str, ...]] = (PROGRAM,)
 
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=5201, description="The port of the iperf3 server."

@@ -322,3 +322,20 @@ expect:
     assert "0 of 1 runs passed; 2 not started" in said
     left = sorted(one.parent.name for one in (flowlab.folder / "runs").glob("*/2*"))
     assert left == ["case"]
+
+
+def test_traffic_whose_program_is_not_installed_is_skipped_with_the_reason(flowlab, monkeypatch):
+    everything_else = flowlab.folder / "bin"
+    everything_else.mkdir()
+    for folder in os.environ["PATH"].split(os.pathsep):
+        for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            link = everything_else / program.name
+            if program.name != "iperf3" and not link.is_symlink():
+                link.symlink_to(program)
+    monkeypatch.setenv("PATH", str(everything_else))
+    monkeypatch.delenv("FLOWLAB_REQUIRE_LAB", raising=False)
+    said = flowlab("run", "iperf3")
+    assert "SKIPPED" in said
+    assert "iperf3 not installed" in said
+    monkeypatch.setenv("FLOWLAB_REQUIRE_LAB", "1")
+    assert "iperf3 not installed" in flowlab("run", "iperf3", code=3)
