@@ -10,12 +10,15 @@ within limits; past them the kernel's buffers fill, and what it drops it counts.
 from __future__ import annotations
 
 import io
+import os
 import selectors
 import struct
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -40,12 +43,14 @@ LINGER_S: Final = 0.04
 """A batch waits so long for company: with decoding and storing, less than 100 ms."""
 BATCH: Final = 16_384
 """Datagrams at which a batch waits no longer."""
-WAITING_DATAGRAMS: Final = 200_000
-WAITING_OCTETS: Final = 64 << 20
+WAITING_DATAGRAMS: Final = 500_000
+WAITING_OCTETS: Final = 160 << 20
 """Limits of what has been received and is not decoded yet."""
 DRAIN_S: Final = 2.0
 """When it ends, so long at most is read what still waits in the sockets."""
 _LOOK_S: Final = 0.2
+_NICE: Final = 10
+"""Of the threads that decode and store."""
 _FEW: Final = 256
 _NAP_S: Final = 0.001
 """After so few datagrams the receiving thread lets some gather: a call costs as much as 100."""
@@ -155,6 +160,7 @@ class Collector:
         self.ports: list[Port] = []
         self._slabs: list[Slab] = []
         families: dict[int, str] = {}
+        sys.setswitchinterval(_SWITCH_S)
         _warm_up()  # before a port is open: from then on somebody may send
         try:
             for place in places:
@@ -172,7 +178,6 @@ class Collector:
 
     def __enter__(self) -> Self:
         """Begin to receive."""
-        sys.setswitchinterval(_SWITCH_S)
         self._thread.start()
         return self
 
@@ -201,6 +206,7 @@ class Collector:
         Raises:
             OSError: the store cannot be written.
         """
+        self._yield_to_receivers()
         rotate_at_s = time.monotonic() + rotate_s
         while True:
             waiting, ended = self._next_batch()
@@ -273,6 +279,14 @@ class Collector:
         return len(received)
 
     # ── the storing thread ──
+
+    def _yield_to_receivers(self) -> None:
+        """Let threads that receive go first: what they do not take is lost, decoding can wait."""
+        receiving = {self._thread.native_id, *(slab.native_id for slab in self._slabs)}
+        for thread in Path("/proc/self/task").iterdir():
+            if int(thread.name) not in receiving:
+                with suppress(OSError):  # It has ended meanwhile.
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), _NICE)
 
     def _next_batch(self) -> tuple[_Waiting, bool]:
         """Wait for a batch; perhaps an empty one, so that the caller can look around."""

@@ -117,6 +117,7 @@ class Slab:
         self._stop = np.zeros(1, np.int64)
         self._event: int | None = None
         self._thread: threading.Thread | None = None
+        self._begun = threading.Event()
         self._error = 0
 
     def start(self) -> None:
@@ -127,8 +128,10 @@ class Slab:
         limit = struct.pack("@ll", 0, int(_WAIT_S * 1_000_000))
         self.port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         os.set_blocking(self.port.socket.fileno(), True)
+        self._begun.clear()
         self._thread = threading.Thread(target=self._fill, name="take", daemon=True)
         self._thread.start()
+        self._begun.wait()  # The port is open: now is its turn.
 
     def stop(self) -> None:
         """Fill the ring only when somebody asks."""
@@ -138,6 +141,11 @@ class Slab:
             os.set_blocking(self.port.socket.fileno(), False)
             os.close(self._event)
             self._thread = self._event = None
+
+    @property
+    def native_id(self) -> int | None:
+        """The kernel's number of the thread that fills the ring; None without one."""
+        return None if self._thread is None else self._thread.native_id
 
     def fileno(self) -> int:
         """What is readable when there is something to receive: for selectors."""
@@ -187,6 +195,7 @@ class Slab:
         """Fill the ring until `stop`."""
         assert self._event is not None
         counters = self._taken, self._given, self._stop
+        self._begun.set()
         descriptor = self.port.socket.fileno()
         self._error = kernel.take(descriptor, self._event, self._messages, *counters) or 0
         if self._error:
