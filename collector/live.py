@@ -133,7 +133,9 @@ class Collector:
         buffer_octets: int = RECEIVE_BUFFER_OCTETS,
         sinks: Sequence[Beside] = (),
     ) -> None:
-        """Open the ports; nothing is received yet.
+        """Open the ports: from now on what comes is received, and waits for `run`.
+
+        Everything that receives runs before the first port opens: somebody may send at once.
 
         Args:
             places: where to receive what.
@@ -157,28 +159,29 @@ class Collector:
         self._failure: BaseException | None = None
         self._batches = 0
         self._in_file = 0
-        self.ports: list[Port] = []
-        self._slabs: list[Slab] = []
-        families: dict[int, str] = {}
-        sys.setswitchinterval(_SWITCH_S)
-        _warm_up()  # before a port is open: from then on somebody may send
-        try:
-            for place in places:
-                port = Port(place.endpoint, buffer_octets)
-                self.ports.append(port)
-                self._slabs.append(slab := Slab(port))
-                slab.start()
-                families[port.number] = place.family
-        except OSError:
-            self._close()
-            raise
         self.names = [place.text for place in places]
-        self._decoder = Decoder(habits, families, extended="extended" in views)
+        sys.setswitchinterval(_SWITCH_S)
+        _warm_up()
+        self.ports = [Port(place.endpoint, buffer_octets) for place in places]
+        self._slabs = [Slab(port) for port in self.ports]
+        for slab in self._slabs:
+            slab.start()
         self._thread = threading.Thread(target=self._take, name="receive", daemon=True)
+        self._thread.start()
+        self._yield_to_receivers()
+        try:
+            for port in self.ports:
+                port.bind()
+        except OSError:
+            self.__exit__(*sys.exc_info())
+            raise
+        families = {
+            port.number: place.family for port, place in zip(self.ports, places, strict=True)
+        }
+        self._decoder = Decoder(habits, families, extended="extended" in views)
 
     def __enter__(self) -> Self:
-        """Begin to receive."""
-        self._thread.start()
+        """Close the ports at the end."""
         return self
 
     def __exit__(
@@ -190,7 +193,10 @@ class Collector:
         """Stop receiving, and close the ports."""
         self.stop()
         self._thread.join()
-        self._close()
+        for slab in self._slabs:
+            slab.stop()
+        for port in self.ports:
+            port.socket.close()
 
     def stop(self) -> None:
         """Receive no more; `run` stores what has come, and returns. For signal handlers too."""
@@ -206,7 +212,6 @@ class Collector:
         Raises:
             OSError: the store cannot be written.
         """
-        self._yield_to_receivers()
         rotate_at_s = time.monotonic() + rotate_s
         while True:
             waiting, ended = self._next_batch()
@@ -327,12 +332,6 @@ class Collector:
         """Begin new files; their datagrams are numbered from 1 again."""
         self._store.rotate()
         self._in_file = 0
-
-    def _close(self) -> None:
-        for slab in self._slabs:
-            slab.stop()
-        for port in self.ports:
-            port.socket.close()
 
 
 def _warm_up() -> None:

@@ -40,6 +40,7 @@ from collector.recording import Writer, encapsulate_udp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
 
 RECEIVE_BUFFER_OCTETS = 16 << 20
 """Asked for; the kernel grants what net.core.rmem_max allows."""
@@ -94,25 +95,17 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 class Port:
-    """One bound socket and what came through it."""
+    """One socket and what came through it."""
 
     def __init__(self, endpoint: Endpoint, buffer_octets: int = RECEIVE_BUFFER_OCTETS) -> None:
-        """Bind, and ask for a receive buffer of this size.
-
-        Raises:
-            OSError: the address is taken, not of this machine, or not allowed.
-        """
+        """Ask for a receive buffer of this size; nothing arrives before `bind`."""
         self.text = endpoint.text
+        self._endpoint = endpoint
         self.datagrams = 0
         self.truncated = 0
         self._buffer = bytearray(DATAGRAM_OCTETS)
         self._view = memoryview(self._buffer)
         self.socket = socket.socket(endpoint.family, socket.SOCK_DGRAM)
-        try:
-            self.socket.bind((endpoint.host, endpoint.port))
-        except OSError:
-            self.socket.close()
-            raise
         self.socket.settimeout(0)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         if endpoint.family == socket.AF_INET6:
@@ -120,8 +113,22 @@ class Port:
         else:
             self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         self._ask_buffer(buffer_octets)
-        self.address: str = self.socket.getsockname()[0]
-        self.number: int = self.socket.getsockname()[1]
+        self.address = endpoint.host
+        self.number = endpoint.port
+
+    def bind(self) -> Self:
+        """Open the port: from now on datagrams come.
+
+        Raises:
+            OSError: the address is taken, not of this machine, or not allowed.
+        """
+        try:
+            self.socket.bind((self._endpoint.host, self._endpoint.port))
+        except OSError:
+            self.socket.close()
+            raise
+        self.address, self.number = self.socket.getsockname()[:2]
+        return self
 
     def _ask_buffer(self, octets: int) -> None:
         """Ask for a receive buffer: past the limit where we may, else up to the limit."""
@@ -306,7 +313,7 @@ def main(
     terminated = _stop_on_sigterm()
     try:
         endpoints = [parse_endpoint(text) for text in dict.fromkeys(options.listen)]
-        ports = [Port(endpoint) for endpoint in endpoints]
+        ports = [Port(endpoint).bind() for endpoint in endpoints]
         copies = [socket.socket(fileno=number) for number in options.copy]
         for copy in copies:
             copy.settimeout(0)

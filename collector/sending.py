@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,9 @@ AT_ONCE: Final = 256
 """Datagrams sent at most with one call."""
 _SLICE_S: Final = 0.001
 """How far ahead of its rate a sender may be: what is due in this time leaves at once."""
+_CATCH_UP: Final = 2
+"""A sender that was held up goes on at so many times its rate, not with all of it at once: that
+would be a rate that nobody asked for, and more than a receiver's buffer holds."""
 
 
 def send(
@@ -52,15 +56,18 @@ def send(
     messages["parts"] = addresses(parts)
     messages["part_count"] = 1
     started_s = time.perf_counter()
+    before_s = started_s - _SLICE_S
     sent = 0
     while sent < len(messages):
         due = len(messages)
         if rate_dps is not None:
-            ahead_s = time.perf_counter() - started_s + _SLICE_S
-            due = min(due, int(ahead_s * rate_dps))
+            now_s = time.perf_counter()
+            most = math.ceil(min(now_s - before_s, _SLICE_S) * rate_dps * _CATCH_UP)
+            due = min(due, int((now_s - started_s + _SLICE_S) * rate_dps), sent + most)
             if due <= sent:
                 time.sleep(_SLICE_S / 4)
                 continue
+            before_s = now_s
         sent += _send(out.fileno(), messages[sent : min(due, sent + AT_ONCE)])
     return time.perf_counter() - started_s
 

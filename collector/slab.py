@@ -98,6 +98,7 @@ class Slab:
         self.port = port
         self._family = port.socket.family
         self._usual = np.empty((DATAGRAMS, _USUAL_OCTETS), np.uint8)
+        self._usual.fill(0)  # A page that comes to be when a datagram needs it makes it wait.
         # Pages that no datagram reaches never come to be.
         self._beyond = np.empty((DATAGRAMS, DATAGRAM_OCTETS - _USUAL_OCTETS), np.uint8)
         self._names = np.zeros(DATAGRAMS, _NAMES[self._family])
@@ -112,7 +113,6 @@ class Slab:
         self._messages["part_count"] = 2
         self._messages["control"] = addresses(self._controls)
         self._make_ready(slice(None))
-        self._here = halves(port.address.partition("%")[0])
         self._taken, self._given = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
         self._stop = np.zeros(1, np.int64)
         self._event: int | None = None
@@ -131,7 +131,7 @@ class Slab:
         self._begun.clear()
         self._thread = threading.Thread(target=self._fill, name="take", daemon=True)
         self._thread.start()
-        self._begun.wait()  # The port is open: now is its turn.
+        self._begun.wait()
 
     def stop(self) -> None:
         """Fill the ring only when somebody asks."""
@@ -252,7 +252,7 @@ class Slab:
         placed = timed & (controls["place"] == _PACKET_INFO[self._family]).all(axis=1)
         if not placed.all():
             timestamp_ns[~timed] = time.time_ns()
-            destination[~placed] = self._here
+            destination[~placed] = halves(self.port.address.partition("%")[0])
         return timestamp_ns, destination
 
     def _column(self, rows: NDArray[np.void]) -> NDArray[np.uint64]:

@@ -22,7 +22,7 @@ FAMILIES = [socket.AF_INET, socket.AF_INET6]
 def port(request):
     host = HERE[request.param]
     text = f"[{host}]:0" if request.param == socket.AF_INET6 else f"{host}:0"
-    opened = Port(parse_endpoint(text))
+    opened = Port(parse_endpoint(text)).bind()
     yield opened
     opened.socket.close()
 
@@ -95,7 +95,7 @@ def test_every_octet_comes_in_order(port, slab, lengths):
 
 
 def test_the_address_that_it_was_sent_to_is_told():
-    port = Port(parse_endpoint("0.0.0.0:0"))
+    port = Port(parse_endpoint("0.0.0.0:0")).bind()
     try:
         for host in ("127.0.0.1", "127.0.0.9"):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
@@ -145,6 +145,23 @@ def test_what_is_in_the_ring_at_the_end_is_still_there(port, slab):
         slab.stop()
         out.send(b"very last")
     assert octets(all_of(slab, 2)) == [b"last", b"very last"]
+
+
+def test_a_ring_is_filled_from_the_moment_the_port_opens():
+    compile_kernel()
+    port = Port(parse_endpoint("127.0.0.1:0"))
+    slab = Slab(port)
+    slab.start()
+    try:
+        assert slab.receive() is None
+        with sender(port.bind()) as out:
+            out.send(b"first")
+        received = all_of(slab, 1)
+        assert octets(received) == [b"first"]
+        assert ip_texts(received.destination) == ["127.0.0.1"]
+    finally:
+        slab.stop()
+        port.socket.close()
 
 
 def test_a_closed_socket_is_an_error(port):
