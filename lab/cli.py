@@ -266,20 +266,39 @@ def show(scenario: str, *, expected: bool) -> None:
 @main.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--like", metavar="NAME|FILE", help="Begin with this scenario, not the template.")
-def new(file: Path, like: str | None) -> None:
+@click.option(
+    "--topo", metavar="NAME[,ARG]...", help="With this network of Mininet's, as for mn --topo."
+)
+@click.option(
+    "--custom",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.py",
+    help="The file that has it, as for mn --custom. It is executed, once and now.",
+)
+def new(file: Path, like: str | None, topo: str | None, custom: Path | None) -> None:
     """Start a scenario file from a template, ready for an editor that knows the schema.
 
     \b
     Examples:
       flowlab new my.yaml
       flowlab new my.yaml --like tcp-both-ways
+      flowlab new my.yaml --topo torus,3,3
+      flowlab new my.yaml --custom topo-2sw-2host.py --topo mytopo
     """
     from lab.library import NoSuchScenario
-    from lab.new import write
+    from lab.new import NoSuchTopo, write, write_with_topo
 
+    if topo is None and custom is not None:
+        raise click.UsageError("--custom needs --topo NAME: which of its topologies?")
+    if topo is not None and like is not None:
+        raise click.UsageError("--topo and --like both bring a network; choose one")
     try:
-        write(file, like)
-    except NoSuchScenario as unknown:
+        if topo is None:
+            write(file, like)
+        else:
+            for words in write_with_topo(file, topo, custom):
+                click.echo(f"left out {words}", err=True)
+    except (NoSuchScenario, NoSuchTopo) as unknown:
         stop(Exit.WRONG_INPUT, str(unknown))
     except FileExistsError:
         stop(Exit.WRONG_INPUT, f"{file} is there already; choose another name")

@@ -30,6 +30,8 @@ def invoke(*arguments):
         (["show", "one-udp-stream", "--expected"], 0, "udp 10.0.0.1:40000"),
         (["new", "scenarios/basics/one-ping.yaml"], 2, "is there already; choose another name"),
         (["new", "nosuch.yaml", "--like", "one-pong"], 2, "did you mean 'one-ping'?"),
+        (["new", "my.yaml", "--custom", "README.md"], 2, "--custom needs --topo NAME"),
+        (["new", "my.yaml", "--topo", "tree", "--like", "one-ping"], 2, "choose one"),
         (["show", "one-udp-strem"], 2, "one-udp-stream"),
         (["lint"], 0, "no faults"),
         (["run"], 2, "name the scenarios to run, or give --all"),
