@@ -26,6 +26,14 @@ KINDS: Final = "x-kinds"
 ALONE: Final = "x-alone"
 """What `models` has in place of a list whose only item may be written without the list."""
 
+_BOUNDS: Final = {
+    "gt": "exclusiveMinimum",
+    "ge": "minimum",
+    "lt": "exclusiveMaximum",
+    "le": "maximum",
+}
+"""What pydantic calls bounds of what may be written as text too, and JSON Schema's names."""
+
 BESIDE: Final = "x-beside"
 """What a field's example needs beside it in the same mapping."""
 
@@ -82,7 +90,7 @@ def _written(node: Any, defs: Mapping[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     rest = {
-        key: _written(value, defs)
+        _BOUNDS.get(key, key): _written(value, defs)
         for key, value in node.items()
         if key not in (KINDS, ALONE, BESIDE)
     }

@@ -22,13 +22,14 @@ from lab.traffic.replay import Replay
 from lab.traffic.rtp import Video, Voip
 from lab.traffic.scan import Scan
 from lab.traffic.tcp import Tcp
+from lab.traffic.tunnel import Tunnel
 from lab.traffic.udp import Udp
 
 _KINDS: tuple[type[Traffic], ...] = (
     *(Ping, Udp, Tcp, Http, Dns, Iperf3),
     *(Multicast, Broadcast, Arp, Voip, Video, Mix),
     *(Scan, Flood),
-    *(Fragments, Vlan, ExtensionHeaders, IcmpError, Packets, Replay),
+    *(Fragments, Vlan, ExtensionHeaders, IcmpError, Tunnel, Packets, Replay),
 )
 KINDS: dict[str, type[Traffic]] = {kind.kind: kind for kind in _KINDS}
 """Every traffic kind by the name that a scenario calls it."""

@@ -30,7 +30,7 @@ def _ports(value: Any) -> Any:
     return tuple(range(int(match[1]), int(match[2]) + 1))
 
 
-def _hosts(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
@@ -42,7 +42,7 @@ class Scan(Scheduled):
     protocol: ClassVar[str] = "tcp"
 
     source: str = Field(alias="from", description="The host that looks.", examples=["h1"])
-    targets: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_hosts)] = Field(
+    targets: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)] = Field(
         alias="to", description="The hosts that are looked at: one, or a list.", examples=["h2"]
     )
     ip_version: Literal[4, 6] = Field(default=4, description="4 or 6.")

@@ -48,6 +48,7 @@ KINDS_OF_TRAFFIC = {
     "vlan": "vlan",
     "extension-headers": "extension-headers",
     "icmp-error": "icmp-errors",
+    "tunnel": "two-sites-over-a-tunnel",
     "packets": "layers",
     "ping": "one-ping",
     "udp": "two-switches-one-flow",
