@@ -17,11 +17,11 @@ import numpy as np
 
 from collector import pcap
 from collector.arrival import without_duplicates
-from collector.check import Outcome, judge
+from collector.check import Outcome
 from collector.corpus.case import MEASURES, OBSERVER, Manifest, Truth
 from collector.key import ICMP, ICMPV6, FlowKey
 from lab.corpus import write_case
-from lab.judge import EXPORTS, decode_exports, habits_of, read_run
+from lab.judge import EXPORTS, decode_exports, habits_of, judged, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def record(run: Path, out: Path) -> Case:
         NoCase: it did not pass, or nothing was exported.
     """
     recorded = read_run(run)
-    verdict = judge(recorded.expected, recorded.evidence)
+    verdict = judged(run, recorded)
     if verdict.outcome is not Outcome.PASS:
         raise NoCase(f"{run}: its verdict is {verdict.outcome}: what it exported is no truth")
     habits = habits_of(recorded.expected.points)

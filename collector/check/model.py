@@ -387,6 +387,7 @@ class Evidence:
             both coming in and going out, the former.
         egress: the latter.
         from_controller: what a controller handed back to each switch, by switch and flow.
+        left: what left each switch, by switch and flow; only read where times are wrong.
         polled: where the counters that a controller polled differ from the wire, in words;
             None if none were polled.
         faults_missed: faults that were to happen and did not, in words.
@@ -416,6 +417,7 @@ class Evidence:
     collected: tuple[Collected, ...] = ()
     faults_missed: tuple[str, ...] = ()
     from_controller: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
+    left: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
     polled: tuple[str, ...] | None = None
 
     def only(self, keys: Iterable[FlowKey]) -> Evidence:
@@ -435,6 +437,7 @@ class Evidence:
             observed=few(self.observed),
             egress=few(self.egress),
             at_ports=few(self.at_ports),
+            left=few(self.left),
         )
 
     def on_wire(self, point: Point, key: FlowKey) -> Counted | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections import defaultdict
@@ -171,6 +172,29 @@ def test_a_tampered_recording_does_not_pass(flowlab):
     recording.write_bytes(recording.read_bytes()[:-400])
     said = flowlab("check", str(folder), code=3)
     assert "received → decoded" in said
+
+
+def test_a_switch_that_was_late_with_the_packets_themselves_makes_the_run_invalid(flowlab):
+    flowlab("run", "one-udp-stream")
+    folder = flowlab.latest("one-udp-stream")
+    for capture in (folder / "wire").glob("s1-*-in.pcap"):
+        _make_earlier(capture, by_s=2)
+    told = flowlab("check", str(folder), code=3)
+    assert "this machine is too busy" in told
+    for capture in (folder / "wire").glob("s1-*-out.pcap"):
+        _make_earlier(capture, by_s=2)
+    assert "this machine is too busy" not in flowlab("check", str(folder), code=1)
+
+
+def _make_earlier(capture: Path, by_s: int) -> None:
+    """Change a capture as if its packets had been there earlier."""
+    octets = bytearray(capture.read_bytes())
+    at = 24
+    while at < len(octets):
+        second, _, size, _ = struct.unpack_from("<IIII", octets, at)
+        struct.pack_into("<I", octets, at, second - by_s)
+        at += 16 + size
+    capture.write_bytes(octets)
 
 
 def test_tshark_reads_the_recording_and_its_totals_are_ours(flowlab):

@@ -191,6 +191,33 @@ def test_every_difference_is_found_and_blamed(case, outcome, says):
     assert says in complaints(verdict)
 
 
+LATER = {"first_ns": TRUE.first_ns + SECOND, "last_ns": TRUE.last_ns + SECOND}
+
+
+@pytest.mark.parametrize(
+    ("told", "left", "outcome"),
+    [
+        (LATER, {}, Outcome.FAIL),
+        (LATER, {"s1": LATER}, Outcome.INVALID),
+        (LATER, {"s1": {"first_ns": TRUE.first_ns, "last_ns": TRUE.last_ns}}, Outcome.FAIL),
+        (LATER, {"s1": LATER | {"first_ns": TRUE.first_ns}}, Outcome.FAIL),
+        (LATER, {"s2": LATER}, Outcome.FAIL),
+        ({"last_ns": TRUE.last_ns - SECOND}, {"s1": LATER}, Outcome.FAIL),
+        ({"last_ns": TRUE.last_ns + 2 * SECOND}, {"s1": LATER}, Outcome.FAIL),
+        ({}, {"s1": LATER}, Outcome.PASS),
+    ],
+)
+def test_a_switch_that_is_late_with_the_packet_itself_is_no_fault_of_the_exporter(
+    told, left, outcome
+):
+    left = {(switch, FLOW): replace(TRUE, **times) for switch, times in left.items()}
+    verdict = judge(EXPECTED, replace(observed(**told), left=left))
+    assert verdict.outcome is outcome
+    if outcome is Outcome.INVALID:
+        assert "it left the switch 1000.0 ms after it came" in complaints(verdict)
+        assert "this machine is too busy" in complaints(verdict)
+
+
 def test_times_may_be_early_by_the_clocks_jump_where_they_follow_that_clock():
     early = observed(first_ns=TRUE.first_ns - 2 * SECOND, last_ns=TRUE.last_ns - 2 * SECOND)
     assert judge(EXPECTED, early).outcome is Outcome.FAIL
