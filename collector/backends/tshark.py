@@ -50,13 +50,14 @@ SECOND_NS: Final = 1_000_000_000
 _SECONDS: Final = re.compile(r"(-?\d+)\.(\d{9})")
 _DATE: Final = re.compile(r"(\w{3} +\d+, \d{4} \d\d:\d\d:\d\d)\.(\d{9}) UTC")
 _VERSIONS: Final = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
-_DOMAINS: Final = ("cflow.od_id", "cflow.source_id", "cflow.engine_id")
+_DOMAINS: Final = ("cflow.od_id", "cflow.source_id")
 _ENDS: Final = {
     4: ("cflow.srcaddr", "cflow.dstaddr"),
     6: ("cflow.srcaddrv6", "cflow.dstaddrv6"),
     0: ("cflow.srcmac", "cflow.dstmac"),
 }
 _ETHERNET: Final = "cflow.ethernet_type"
+_ICMP: Final = (1, 58)
 _TYPES: Final = {"ethernetType": "eth.type", "innerType": "vlan.etype"}
 
 
@@ -115,6 +116,8 @@ class Item(NamedTuple):
     """Octets from the start of the datagram."""
     octets: int
     shown: str
+    depth: int = 0
+    """In the tree."""
 
 
 _ENDS_OF_TIMES: Final = ("cflow.abstimeend", "cflow.timeend")
@@ -153,10 +156,10 @@ class Datagram:
         return [item for item in self.items if not item.name and item.shown.startswith(begin)]
 
     def below(self, heading: Item) -> Sequence[Item]:
-        """The lines of a record: up to the next heading, for some have the place of another."""
+        """The lines of a record: those below it in the tree, for some have the place of another."""
         first = next(n for n, item in enumerate(self.items) if item is heading)
         last = first + 1
-        while last < len(self.items) and self.items[last].name:
+        while last < len(self.items) and self.items[last].depth > heading.depth:
             last += 1
         return self.items[first:last]
 
@@ -221,7 +224,7 @@ class Reader:
                 self._start = int(said["pos"]) + 8
         elif self._ours and not name.startswith(_OF_TEMPLATES):
             at, octets = int(said.get("pos") or 0) - self._start, int(said.get("size") or 0)
-            self._items.append(Item(name, at, octets, said.get("show", "")))
+            self._items.append(Item(name, at, octets, said.get("show", ""), self._depth))
 
     def _end(self, _kind: str) -> None:
         self._depth -= 1
@@ -370,10 +373,17 @@ def _rows(datagram: Datagram) -> Iterator[dict[str, Any]]:
     for one in datagram.headings("Flow ", "pdu "):
         row = _of_record(_fields(datagram.below(one)), header)
         if row is not None:
-            domain = next((header[name] for name in _DOMAINS if name in header), None)
             protocol = _VERSIONS.get(int(header.get("cflow.version", 0)))
             observer = {"family": NETFLOW, "protocol": protocol}
-            yield {**observer, "observation_domain": domain and int(domain), **row}
+            yield {**observer, "observation_domain": _domain(header), **row}
+
+
+def _domain(header: Mapping[str, str]) -> int | None:
+    """The observation domain; of NetFlow v5 the engine's type and id."""
+    told = next((int(header[name]) for name in _DOMAINS if name in header), None)
+    if told is None and "cflow.engine_id" in header:
+        told = int(header.get("cflow.engine_type", 0)) << 8 | int(header["cflow.engine_id"])
+    return told
 
 
 def _agent(header: Mapping[str, str]) -> str | None:
@@ -413,6 +423,8 @@ def _of_record(record: Mapping[str, str], header: Mapping[str, str]) -> dict[str
 
 def _ports(record: Mapping[str, str]) -> tuple[int, int]:
     """Ports; of ICMP type and code, in any of the ways in which exporters tell them."""
+    if int(record.get("cflow.protocol", 0)) not in _ICMP:
+        return int(record.get("cflow.srcport", 0)), int(record.get("cflow.dstport", 0))
     for version in ("ipv4", "ipv6"):
         kind, code = (record.get(f"cflow.icmp_{version}_{part}") for part in ("type", "code"))
         if kind is not None and code is not None:

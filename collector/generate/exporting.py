@@ -51,6 +51,8 @@ _PROTOCOLS: Final = {"tcp": (TCP,), "udp": (UDP,), "icmp": (ICMP, ICMPV6)}
 _PLACE: Final = "{}"
 """Where the number of the interface stands in a name."""
 _FCS_OCTETS: Final = 4
+_UP_BEFORE_MS: Final = 10_000
+"""Uptime of an exporter that restarted, when its first flow begins."""
 _FLOOD_FIRST: Final = 40_000
 _SECOND_NS: Final = 1_000_000_000
 _SAMPLER: Final = (
@@ -167,7 +169,9 @@ class Exporter:
                 withdrawn.append(all_withdrawn(options=True))
             return [*withdrawn, *self._announced()]
         if event.kind == "restart":
-            self.session = replace(session, sequence=0, boot_ms=now_ns // 1_000_000 - 10_000)
+            # No flow that it tells can have begun before it did.
+            up_ms = int(self.profile.flows.longest_s * 1_000) + _UP_BEFORE_MS
+            self.session = replace(session, sequence=0, boot_ms=now_ns // 1_000_000 - up_ms)
             self.source_port += 1_000
             return self._announced()
         if event.kind == "clock_step":

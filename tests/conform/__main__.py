@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.conform import FLOW, Finding, flow_of
-from tests.conform.known import KNOWN, reason
+from tests.conform.known import ENDED, KNOWN, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,12 +20,14 @@ _BEGINNING: Final = """\
 
 <!-- Made from a report and tests/conform/known.py by `python -m tests.conform REPORT.json`. -->
 
-Every scenario of the catalogue that exports anything was run and recorded, and each recording was
-given to each collector ([testing-collectors.md](testing-collectors.md) says how): {versions}.
+Every scenario of the catalogue that exports anything was run and recorded, every profile and edge
+case was generated ([generate.md](generate.md)), and each of these cases was given to each collector
+([testing-collectors.md](testing-collectors.md) says how): {versions}.
 Debian 12's packages; flowlab is this checkout.
 
 ```sh
 flowlab record $(ls scenarios/*/*.yaml) --out cases
+flowlab generate --catalogue --out cases
 flowlab conform --collector flowlab,nfdump,pmacct,tshark --cases cases --jobs 2 --json > report.json
 ```
 
@@ -37,6 +39,7 @@ what it prints. [differential.md](differential.md) has more, field by field, on 
 """
 _NAMED: Final = 12
 """Cases of a reason that are named; the matrix has all."""
+_ENDED: Final = ("crashed", "hung", "no result")
 _COUNTS: Final = ("pass", "fail", "not expressible", "crashed", "hung", "no result")
 
 
@@ -82,9 +85,15 @@ def _reasons(name: str, outcomes: Sequence[dict[str, Any]]) -> Iterable[str]:
     left_out = Counter[str]()
     for outcome in outcomes:
         left_out.update(outcome["not_expressible"])
-    if not cases and not left_out:
+    ended = [one for one in outcomes if one["result"] in _ENDED]
+    if not cases and not left_out and not ended:
         return
     yield f"## {name}\n"
+    for one in ended:
+        if (name, one["case"]) not in ENDED:
+            raise SystemExit(f"nobody explains {name}, {one['case']}: {one['why']}")
+        yield f"### {one['case']}: {one['result']}\n\n{ENDED[name, one['case']]}\n"
+        yield f"```\n{_told_of(one['why'])}\n```\n"
     for number in sorted(cases):
         if number < 0:
             case, _, finding = first[number]
@@ -98,6 +107,12 @@ def _reasons(name: str, outcomes: Sequence[dict[str, Any]]) -> Iterable[str]:
         yield f"Cases ({len(named)}): {', '.join(named[:_NAMED])}{more}.\n"
     for why, times in left_out.items():
         yield f"Not expressible, and left out: {times} flows; {why}.\n"
+
+
+def _told_of(why: str) -> str:
+    """How it ended, and the last that it said."""
+    lines = why.splitlines()
+    return "\n".join([lines[0].rpartition(": ")[0] or lines[0], *lines[1:][-2:]])
 
 
 def _evidence(case: str, example: dict[str, Any], finding: Finding) -> str:

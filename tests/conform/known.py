@@ -93,21 +93,36 @@ def bundled(finding: Finding) -> Mapping[str, Any]:
     return {"observer": finding.observer, "flow": finding.flow, "field": finding.field}
 
 
+def _is_part(finding: Finding) -> bool:
+    """What remains of a flow when some of its records are not read."""
+    expected, observed = finding.expected, finding.observed
+    if observed is None or expected is None:
+        return expected is not None
+    if finding.field == "tcpControlBits":
+        return not observed & ~expected
+    return bool(observed > expected if finding.field == "first_ns" else observed < expected)
+
+
 _EARLY: Final = (
     "RFC 7011 section 8: a collector may keep data that comes before its template; over UDP it has "
-    "to in order not to lose it. Here the datagram with the template was delayed on its way."
+    "to in order not to lose it. Here the datagram with the template was late, or lost until it "
+    "was sent again."
 )
+_ALL: Final = ("flow", "packets", "octets", "tcpControlBits", *_TIMES)
 
 KNOWN: Final = (
     *(
         Known(
             collector,
             ("ipfix", "netflow9"),
-            ("flow", "packets", "octets"),
+            _ALL,
             "nothing of data that comes before its template",
             _EARLY,
-            lambda finding: finding.observed is None,
-            ("delayed-datagrams", "reordered-datagrams", "all-at-once"),
+            _is_part,
+            (
+                *("delayed-datagrams", "reordered-datagrams", "all-at-once", "template-lost"),
+                *("data-before-template", "data-before-template-netflow9"),
+            ),
         )
         for collector in ("nfdump", "pmacct", "tshark")
     ),
@@ -169,6 +184,55 @@ KNOWN: Final = (
         _is_sctp,
     ),
     Known(
+        "nfdump",
+        ("netflow9",),
+        ("packets", "octets"),
+        "counts that no sampling rate was applied to",
+        "Options data of a sampler tells samplingInterval and samplingAlgorithm (elements 34 and "
+        "35; RFC 3954 section 8). nfcapd applies the rate if samplingInterval is told alone.",
+        _is_part,
+        ("flexible-netflow",),
+    ),
+    Known(
+        "nfdump",
+        ("ipfix",),
+        ("packets", "octets"),
+        "counts that no sampling rate was applied to",
+        "The rate is in every record (samplingInterval, element 34), not in options. nfcapd does "
+        "not look for it there.",
+        _is_part,
+        ("sampling-in-records",),
+    ),
+    Known(
+        "pmacct",
+        ("ipfix",),
+        ("packets", "octets"),
+        "0 packets and octets",
+        "RFC 7011 section 6.2: counters may be sent in fewer octets than their type has, in any "
+        "number. nfacctd reads those of four and eight octets.",
+        lambda finding: finding.observed == 0,
+        ("reduced-size",),
+    ),
+    Known(
+        "pmacct",
+        ("netflow5",),
+        ("observation_domain",),
+        "the engine's id alone",
+        "Cisco's table B-3: an engine has a type as well, and numbers its flows by itself; two "
+        "of the same id and different types are one here.",
+        lambda finding: finding.observed == finding.expected & 0xFF,
+        ("router-netflow5",),
+    ),
+    Known(
+        "tshark",
+        ("ipfix", "netflow9"),
+        _ALL,
+        "data of a redefined template read by the first one",
+        "RFC 7011 section 8 and RFC 3954 section 9: a template holds until another one of its id "
+        "comes. tshark keeps the first one that it saw, and shows numbers that nobody sent.",
+        cases=("template-redefinition", "template-redefinition-netflow9"),
+    ),
+    Known(
         "pmacct",
         ("netflow5", "netflow9"),
         _TIMES,
@@ -204,6 +268,16 @@ KNOWN: Final = (
         _is_ipv6,
     ),
 )
+
+
+ENDED: Final = {
+    ("nfdump", "template-withdrawal"): (
+        "RFC 7011 section 8.1: a message may withdraw all templates of an observation domain (id "
+        "2, no fields). nfcapd says that it does so, and ends with a segmentation fault: so can "
+        "whoever sends it such a datagram."
+    )
+}
+"""Where a collector did not come to an end of its own, by collector and case: why."""
 
 
 def reason(collector: str, case: str, finding: Finding) -> Known | None:
