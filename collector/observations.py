@@ -44,6 +44,8 @@ _SYN: Final = 0x02
 _FIN: Final = 0x01
 _ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}
 _ICMP: Final = {4: ICMP, 6: ICMPV6}
+_RESERVED: Final = 255
+"""IANA's protocol numbers: for no protocol."""
 _HAS_PORTS: Final = np.isin(np.arange(256), WITH_PORTS)
 
 
@@ -206,6 +208,8 @@ def _ip_key(
     protocol = columns.get("protocolIdentifier")
     if protocol is None:
         protocol = np.zeros(len(addresses[0]), np.uint8)
+    # A template may give it more than its octet: what no protocol has is the reserved number.
+    protocol = np.minimum(protocol, _RESERVED)
     source_port, destination_port = (
         columns.get(f"{end}TransportPort", 0) for end in ("source", "destination")
     )

@@ -196,7 +196,7 @@ def record(scenarios: tuple[str, ...], out: Path, jobs: int, runs: Path) -> None
     """
     from lab import batch
     from lab.judge import NotARun
-    from lab.record import NoCase
+    from lab.record import NoCase, SkippedRun
     from lab.record import record as recorded
 
     folders = [Path(name) for name in scenarios if Path(name).is_dir()]
@@ -207,15 +207,20 @@ def record(scenarios: tuple[str, ...], out: Path, jobs: int, runs: Path) -> None
         if code := _code(finished):
             sys.exit(code)
         folders += [ran.folder for ran in finished]
+    made_all = True
     for folder in folders:
         try:
             case = recorded(folder, out)
         except NotARun as odd:
             stop(Exit.WRONG_INPUT, str(odd))
         except NoCase as odd:
-            stop(Exit.NO_VERDICT, str(odd))
+            click.echo(str(odd), err=True)
+            made_all = made_all and isinstance(odd, SkippedRun)
+            continue
         truth = case.truth()
         click.echo(f"{case.folder}: {len(truth.flows)} flows, {truth.counts['records']} records")
+    if not made_all:
+        sys.exit(Exit.NO_VERDICT)
 
 
 @main.command()

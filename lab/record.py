@@ -49,6 +49,10 @@ class NoCase(Exception):
     """A run makes no case; the text says why."""
 
 
+class SkippedRun(NoCase):
+    """The machine lacks what the run would need."""
+
+
 def record(run: Path, out: Path) -> Case:
     """Make a case of a run folder, in a folder of the scenario's name.
 
@@ -58,10 +62,13 @@ def record(run: Path, out: Path) -> Case:
 
     Raises:
         NotARun: it is no run folder.
+        SkippedRun: there was nothing to be judged on this machine.
         NoCase: it did not pass, or nothing was exported.
     """
     recorded = read_run(run)
     verdict = judged(run, recorded)
+    if verdict.outcome is Outcome.SKIPPED:
+        raise SkippedRun(f"{run}: SKIPPED, so nothing was exported: {'; '.join(verdict.notes)}")
     if verdict.outcome is not Outcome.PASS:
         raise NoCase(f"{run}: its verdict is {verdict.outcome}: what it exported is no truth")
     habits = habits_of(recorded.expected.points)

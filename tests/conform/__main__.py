@@ -26,9 +26,10 @@ case was generated ([generate.md](generate.md)), and each of these cases was giv
 Debian 12's packages; flowlab is this checkout.
 
 ```sh
-flowlab record $(ls scenarios/*/*.yaml) --out cases
-flowlab generate --catalogue --out cases
-flowlab conform --collector flowlab,nfdump,pmacct,tshark --cases cases --jobs 2 --json > report.json
+flowlab record $(ls scenarios/*/*.yaml) --out recorded --jobs 2
+flowlab generate --catalogue --out generated
+flowlab conform --collector flowlab,nfdump,pmacct,tshark --cases recorded --cases generated \\
+    --json > report.json
 ```
 
 {summary}

@@ -95,6 +95,16 @@ def test_icmp_is_written_in_one_way():
         assert (row["sourceTransportPort"], row["destinationTransportPort"]) == (0, 0x0800)
 
 
+@pytest.mark.parametrize(("told", "protocol"), [(17, 17), (255, 255), (256, 255), (25939, 255)])
+def test_a_protocol_in_two_octets_is_one_or_the_reserved_one(told, protocol):
+    elements = [(0, 8, 4), (0, 12, 4), (0, 4, 2), (0, 7, 2), (0, 2, 8)]
+    record = struct.pack("!IIHHQ", 1, 2, told, 53, 5)
+    octets = message((2, template(300, elements)), (300, record))
+    (row,) = table([octets], 4739).to_dicts()
+    assert row["protocolIdentifier"] == protocol
+    assert row["sourceTransportPort"] == (53 if protocol == 17 else 0)
+
+
 def test_an_unknown_summand_makes_an_unknown_sum():
     key = [(0, 8, 4), (0, 12, 4), (0, 4, 1)]
     with_octets = message(
