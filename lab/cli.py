@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lab import __version__, commands_collector, commands_generating, commands_testing
+from lab import (
+    __version__,
+    commands_collector,
+    commands_exercises,
+    commands_generating,
+    commands_testing,
+)
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -103,6 +109,7 @@ for _command in (
     *commands_collector.COMMANDS,
     *commands_generating.COMMANDS,
     *commands_testing.COMMANDS,
+    *commands_exercises.COMMANDS,
 ):
     main.add_command(_command)
 

@@ -106,8 +106,8 @@ def _keys(of: FlowsOf, rng: np.random.Generator, wanted: int) -> NDArray[np.int6
     return np.stack(
         [
             version,
-            0x0A000000 + rng.integers(0, 1 << 18, wanted),
-            0xC6120000 + rng.integers(0, 1 << 12, wanted),
+            0x0A000000 + rng.integers(0, of.sources, wanted),
+            0xC6120000 + rng.integers(0, of.destinations, wanted),
             source_port,
             np.where(icmp, echo, destination_port),
             np.where(icmp & (version == 6), ICMPV6, protocol),

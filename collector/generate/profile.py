@@ -51,6 +51,12 @@ class FlowsOf(Part):
     different: Annotated[int, Field(ge=1, le=MOST_DIFFERENT)] = Field(
         default=_DEFAULT_DIFFERENT, description="Flow keys."
     )
+    sources: Annotated[int, Field(ge=1, le=1 << 18)] = Field(
+        default=1 << 18, description="Addresses that flows come from, at most."
+    )
+    destinations: Annotated[int, Field(ge=1, le=1 << 12)] = Field(
+        default=1 << 12, description="Addresses that they go to, at most."
+    )
     protocols: dict[Literal["udp", "tcp", "icmp"], Annotated[int, Field(ge=1, le=100)]] = Field(
         default={"tcp": 80, "udp": 20},
         min_length=1,

@@ -1,0 +1,153 @@
+"""The commands for learners: what each takes, and which room it calls.
+
+Imports are inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from lab.exit import Exit, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lab.exercises.check import Marked
+    from lab.exercises.work import Work
+
+_HERE: Final = Path()
+_folder_argument = click.argument(
+    "folder", type=click.Path(file_okay=False, path_type=Path), default=_HERE, metavar="[DIR]"
+)
+
+
+@click.group()
+def exercise() -> None:
+    """Learn flow monitoring by doing: something to find out or to program, and a check.
+
+    \b
+    Examples:
+      flowlab exercise list
+      flowlab exercise start 02
+      cd 02-netflow5-by-hand; flowlab exercise check
+    """
+
+
+@exercise.command("list")
+def list_exercises() -> None:
+    """Show what exercises there are."""
+    from lab.exercises.model import all_exercises
+
+    for one in all_exercises():
+        click.echo(f"{one.name:<24}{one.points:>3} points  {one.parts.goal}")
+
+
+@exercise.command()
+@click.argument("name", metavar="NN|NAME")
+@click.argument("folder", type=click.Path(path_type=Path), required=False, metavar="[DIR]")
+@click.option("--as", "learner", metavar="WHO", help="Your name: your exports differ by it.")
+def start(name: str, folder: Path | None, learner: str | None) -> None:
+    """Make a folder for an exercise, with its text and something to begin with.
+
+    \b
+    Examples:
+      flowlab exercise start 01
+      flowlab exercise start 02-netflow5-by-hand my/netflow --as "Ada L."
+    """
+    from lab.exercises import work
+    from lab.exercises.model import find
+
+    with _told():
+        chosen = find(name)
+        where = folder or Path(chosen.name)
+        try:
+            work.start(chosen, where, learner or getpass.getuser())
+        except FileExistsError:
+            stop(Exit.WRONG_INPUT, f"{where} is there already; choose another folder")
+    click.echo(
+        f"{where} is yours; read {where / 'README.md'}, then: flowlab exercise check {where}"
+    )
+
+
+@exercise.command()
+@_folder_argument
+def hint(folder: Path) -> None:
+    """Open one hint more, and show those that are open."""
+    from lab.exercises import work
+
+    with _told():
+        opened = work.opened(folder)
+        every = len(opened.exercise.parts.hints)
+        for number, text in enumerate(work.hint(opened), 1):
+            click.echo(f"{number} of {every}: {text}")
+
+
+@exercise.command()
+@_folder_argument
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def check(folder: Path, *, as_json: bool) -> None:
+    """Judge what is in a folder, and say of what is wrong that it is.
+
+    Exit code 0: all of it is right; 1: something is not.
+    """
+    from lab.exercises import work
+    from lab.exercises.check import check as judge
+
+    with _told():
+        opened = work.opened(folder)
+        marked = judge(opened)
+    got = sum(one.points for one in marked if one.right)
+    if as_json:
+        parts = [
+            {"name": one.name, "points": one.points, "right": one.right, "says": list(one.says)}
+            for one in marked
+        ]
+        told = {"exercise": opened.exercise.name, "learner": opened.learner, "points": got}
+        click.echo(json.dumps({**told, "of": opened.exercise.points, "parts": parts}, indent=1))
+    else:
+        _show(opened, marked, got)
+    sys.exit(Exit.PASSED if all(one.right for one in marked) else Exit.FAILED)
+
+
+@exercise.command()
+@_folder_argument
+def reset(folder: Path) -> None:
+    """Begin again; what you had is kept beside it, as NAME.old."""
+    from lab.exercises import work
+
+    with _told():
+        work.reset(work.opened(folder))
+    click.echo("as it was in the beginning; what you had is in files that end in .old")
+
+
+def _show(work: Work, marked: Sequence[Marked], got: int) -> None:
+    for one in marked:
+        click.echo(f"{'right' if one.right else 'wrong':<7}{one.points:>2}  {one.name}")
+        for line in one.says:
+            click.echo(f"{'':11}{line}")
+    click.echo(f"{got} of {work.exercise.points} points")
+    if got < work.exercise.points and work.hints < len(work.exercise.parts.hints):
+        click.echo("flowlab exercise hint opens a hint")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what is wrong with the input into lines and exit code 2."""
+    from lab.described import WrongFile
+    from lab.exercises.model import NoSuchExercise
+    from lab.exercises.work import NotAnExercise
+
+    try:
+        yield
+    except (WrongFile, NoSuchExercise, NotAnExercise) as wrong:
+        stop(Exit.WRONG_INPUT, str(wrong))
+
+
+COMMANDS = (exercise,)

@@ -1,0 +1,164 @@
+"""A learner's work, judged: what is right, and of what is wrong that it is, not what is right."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import RootModel
+
+from collector.conform import FLOW, Result, flow_of
+from lab.conform.run import Collector, conform, way_in
+from lab.described import WrongFile, read_as
+from lab.exercises.questions import QUESTIONS
+from lab.exercises.work import ANSWERS, made
+
+if TYPE_CHECKING:
+    from collector.conform import Finding
+    from lab.conform.run import Outcome
+    from lab.exercises.model import ProgramCheck, Question
+    from lab.exercises.work import Work
+
+_PRINTS: Final = {
+    "name": "your-program",
+    "says": "what an exercise's program prints",
+    "takes": ["netflow"],
+    "output": {"format": "jsonl", "file": "stdout", "quiet_s": 0.3},
+    "columns": {
+        "source": "source",
+        "destination": "destination",
+        "protocolIdentifier": "protocol",
+        "sourceTransportPort": "source_port",
+        "destinationTransportPort": "destination_port",
+        "packets": "packets",
+        "octets": "octets",
+    },
+    "icmp": False,
+}
+"""What every program prints, a JSON object a line: see `collector.backends.custom`."""
+_JOBS: Final = 2
+_LAST_LINES: Final = 3
+_FIELDS: Final = {
+    "sourceIPv4Address": "source",
+    "destinationIPv4Address": "destination",
+    "sourceIPv6Address": "source",
+    "destinationIPv6Address": "destination",
+    "protocolIdentifier": "protocol",
+    "sourceTransportPort": "source_port",
+    "destinationTransportPort": "destination_port",
+}
+"""What programs call fields of a flow."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One part of an exercise.
+
+    Attributes:
+        name: what it is about.
+        points: what it is worth.
+        right: whether it is right.
+        says: what is said of it, line by line.
+    """
+
+    name: str
+    points: int
+    right: bool
+    says: tuple[str, ...] = ()
+
+
+class _Answers(RootModel[dict[str, str | int | None]]):
+    """The content of ``answers.yaml``."""
+
+
+def check(work: Work) -> list[Marked]:
+    """Judge all of it.
+
+    Raises:
+        WrongFile: the answers cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="flowlab-exercise-") as scratch:
+        if work.exercise.parts.program is not None:
+            return _program(work, work.exercise.parts.program, Path(scratch))
+        return _answers(work, Path(scratch))
+
+
+# ── questions ──
+
+
+def _answers(work: Work, scratch: Path) -> list[Marked]:
+    parts = work.exercise.parts
+    assert parts.exports is not None
+    truth = made(work.exercise, parts.exports, work.learner, scratch / "case").truth()
+    given = read_as(_Answers, work.folder / ANSWERS).root
+    unknown = sorted(set(given) - {one.key for one in parts.questions})
+    if unknown:
+        raise WrongFile(f"{work.folder / ANSWERS}: nobody asked for {unknown[0]!r}")
+    counts = {name: count for name, count in truth.counts.items() if count is not None}
+    right = {name: of(truth.flows, counts) for name, of in QUESTIONS.items()}
+    return [_answered(one, given.get(one.key), right) for one in parts.questions]
+
+
+def _answered(question: Question, given: str | int | None, right: dict[str, str | int]) -> Marked:
+    told = None if given is None else str(given).strip()
+    name, points = question.asks, question.points
+    if not told:
+        return Marked(name, points, right=False, says=("not answered yet",))
+    if told == str(right[question.answer]):
+        return Marked(name, points, right=True)
+    for other, says in question.mistakes.items():
+        if told == str(right[other]):
+            return Marked(name, points, right=False, says=(f"{told}: {says}",))
+    return Marked(name, points, right=False, says=(f"{told}: {question.says}",))
+
+
+# ── programs ──
+
+
+def _program(work: Work, program: str, scratch: Path) -> list[Marked]:
+    checks = work.exercise.parts.checks
+    settings: dict[str, Any] = {
+        **_PRINTS,
+        "command": [sys.executable, str((work.folder / program).resolve()), "{netflow}"],
+        "environment": {"PYTHONUNBUFFERED": "1"},
+    }
+    if not (work.folder / program).is_file():
+        says = (f"there is no {program}; flowlab exercise reset brings the starter back",)
+        return [Marked(one.name, one.points, right=False, says=says) for one in checks]
+    cases = [
+        made(work.exercise, one.profile, work.learner, scratch / str(number))
+        for number, one in enumerate(checks)
+    ]
+    outcomes = conform(cases, [Collector("custom", settings)], way_in()[0], _JOBS, lambda _: None)
+    of_case = {outcome.case.name: outcome for outcome in outcomes}
+    return [_marked(one, of_case[str(number)]) for number, one in enumerate(checks)]
+
+
+def _marked(check: ProgramCheck, outcome: Outcome) -> Marked:
+    if outcome.result is Result.PASS:
+        return Marked(check.name, check.points, right=True)
+    if outcome.result is not Result.FAIL:
+        last = [line for line in outcome.why.splitlines() if line.strip()]
+        says = ("your program did not come to an end of its own:", *last[-_LAST_LINES:])
+        return Marked(check.name, check.points, right=False, says=says)
+    says = tuple(dict.fromkeys(_said(check, one.finding, one.times) for one in outcome.examples))
+    return Marked(check.name, check.points, right=False, says=says)
+
+
+def _said(check: ProgramCheck, finding: Finding, times: int) -> str:
+    """What is said of a finding: the flow and the field, and which way it is off."""
+    field = finding.field
+    if field == FLOW:
+        field = "missing" if finding.observed is None else "invented"
+    name = _FIELDS.get(field, field)
+    flow = flow_of(finding.flow)
+    so = {"missing": f"{flow} is not told", "invented": f"{flow} was told, and never exported"}.get(
+        name, f"{name} of {flow}: {finding.observed} is not right"
+    )
+    if times > 1:
+        so += f" (and {times - 1} more like it)"
+    because = check.says.get(name)
+    return f"{so}. {because}" if because else so

@@ -1,0 +1,144 @@
+"""What an exercise is, as its ``exercise.yaml`` has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lab.described import read_as
+from lab.exercises.questions import QUESTIONS
+
+FOLDER: Final = Path(__file__).parent
+STARTER, SOLUTION = "starter", "solution"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProgramCheck(_Strict):
+    """Exports that a learner's program has to read.
+
+    Attributes:
+        name: what it is about, for the learner.
+        profile: which profile of the exercise makes the exports.
+        points: what it is worth.
+        says: what is said of a wrong field; `missing` is a flow that the program does not tell,
+            `invented` one that nobody exported.
+    """
+
+    name: str
+    profile: str
+    points: Annotated[int, Field(ge=1, le=100)] = 1
+    says: dict[str, str] = {}
+
+
+class Question(_Strict):
+    """Something to find out about exports.
+
+    Attributes:
+        key: its name in the learner's answers.
+        asks: the question.
+        answer: which function of `questions` knows.
+        points: what it is worth.
+        mistakes: other functions of `questions`, and what is said to whose answer is theirs.
+        says: what is said of any other wrong answer.
+    """
+
+    key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    asks: str
+    answer: str
+    points: Annotated[int, Field(ge=1, le=100)] = 1
+    mistakes: dict[str, str] = {}
+    says: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for name in (self.answer, *self.mistakes):
+            if name not in QUESTIONS:
+                raise ValueError(f"nobody knows {name!r}; there is {', '.join(QUESTIONS)}")
+        return self
+
+
+class Parts(_Strict):
+    """The content of ``exercise.yaml``.
+
+    Attributes:
+        title: of the exercise.
+        goal: in one sentence.
+        program: the file that the learner writes, if it is a program.
+        checks: what the program has to read.
+        exports: the profile that questions are about.
+        questions: what is asked.
+        hints: opened one by one.
+    """
+
+    title: str
+    goal: str
+    program: str | None = None
+    checks: tuple[ProgramCheck, ...] = ()
+    exports: str | None = None
+    questions: tuple[Question, ...] = ()
+    hints: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.program is None) == (not self.questions):
+            raise ValueError("an exercise has a program with checks, or questions")
+        if (self.program is None) != (not self.checks) or bool(self.questions) != bool(
+            self.exports
+        ):
+            raise ValueError("a program has checks; questions are about exports")
+        return self
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise in its folder."""
+
+    folder: Path
+    parts: Parts
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.name
+
+    @property
+    def points(self) -> int:
+        """What all of it is worth."""
+        parts = self.parts
+        return sum(one.points for one in parts.checks) + sum(one.points for one in parts.questions)
+
+    def profile(self, name: str) -> Path:
+        """The file of one of its profiles."""
+        return self.folder / f"{name}.yaml"
+
+
+class NoSuchExercise(ValueError):
+    """There is none of this name; the text says what there is."""
+
+
+def all_exercises() -> list[Exercise]:
+    """All, in order."""
+    return [
+        Exercise(file.parent, read_as(Parts, file))
+        for file in sorted(FOLDER.glob("*/exercise.yaml"))
+    ]
+
+
+def find(name: str) -> Exercise:
+    """The exercise of a name, or of a number like ``02``.
+
+    Raises:
+        NoSuchExercise: there is none.
+    """
+    every = all_exercises()
+    for one in every:
+        if name in (one.name, one.name.partition("-")[0], one.name.partition("-")[0].lstrip("0")):
+            return one
+    known = ", ".join(one.name for one in every)
+    raise NoSuchExercise(f"there is no exercise {name!r}; there is {known}")

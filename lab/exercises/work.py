@@ -1,0 +1,114 @@
+"""A learner's folder: the starter's files, whose it is, and how many hints are open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lab.exercises.model import STARTER, Exercise, find
+from lab.profiles import Plan, read_profile, write
+
+if TYPE_CHECKING:
+    from collector.corpus.case import Case
+
+_STATE: Final = "exercise.json"
+EXPORTS: Final = "exports.pcap"
+ANSWERS: Final = "answers.yaml"
+
+
+class NotAnExercise(ValueError):
+    """A folder was not made by `start`; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A learner's folder.
+
+    Attributes:
+        folder: where it is.
+        exercise: which exercise.
+        learner: whose.
+        hints: how many are open.
+    """
+
+    folder: Path
+    exercise: Exercise
+    learner: str
+    hints: int = 0
+
+
+def seed(learner: str, what: str) -> int:
+    """What a learner's numbers are drawn from: the same for the same name."""
+    return zlib.crc32(f"{learner.strip().casefold()}/{what}".encode())
+
+
+def made(exercise: Exercise, profile: str, learner: str, folder: Path) -> Case:
+    """The exports of a profile as this learner gets them, with the truth about them."""
+    of = read_profile(str(exercise.profile(profile)))
+    own = Plan.of(of, seed=seed(learner, f"{exercise.name}/{profile}"))
+    return write(own, profile, folder)
+
+
+def start(exercise: Exercise, folder: Path, learner: str) -> Work:
+    """Make a learner's folder.
+
+    Raises:
+        FileExistsError: it is there already.
+    """
+    folder.mkdir(parents=True)
+    work = Work(folder, exercise, learner)
+    _begin(work)
+    _write(work)
+    return work
+
+
+def reset(work: Work) -> None:
+    """Begin again; what was there is kept beside it, as ``NAME.old``."""
+    for path in (work.exercise.folder / STARTER).iterdir():
+        mine = work.folder / path.name
+        if mine.exists():
+            mine.replace(mine.with_name(f"{mine.name}.old"))
+    _begin(work)
+    _write(replace(work, hints=0))
+
+
+def opened(folder: Path) -> Work:
+    """The learner's work in a folder.
+
+    Raises:
+        NotAnExercise: there is none, or it is damaged.
+    """
+    try:
+        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        return Work(folder, find(state["exercise"]), str(state["learner"]), int(state["hints"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        message = f"{folder} is no folder of an exercise; make one: flowlab exercise start NN"
+        raise NotAnExercise(message) from None
+
+
+def hint(work: Work) -> list[str]:
+    """The hints that are open, with one more."""
+    every = work.exercise.parts.hints
+    work = replace(work, hints=min(work.hints + 1, len(every)))
+    _write(work)
+    return list(every[: work.hints])
+
+
+def _begin(work: Work) -> None:
+    shutil.copytree(work.exercise.folder / STARTER, work.folder, dirs_exist_ok=True)
+    shutil.copy(work.exercise.folder / "README.md", work.folder)
+    if work.exercise.parts.exports is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            case = made(work.exercise, work.exercise.parts.exports, work.learner, Path(scratch))
+            shutil.copy(case.exports, work.folder / EXPORTS)
+
+
+def _write(work: Work) -> None:
+    state = asdict(replace(work, exercise=work.exercise)) | {"exercise": work.exercise.name}
+    del state["folder"]
+    (work.folder / _STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")

@@ -1,0 +1,211 @@
+"""Every exercise: its solution is right, its starter is not, and wrong answers are told apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from lab.cli import main
+from lab.described import WrongFile, read_as
+from lab.exercises.check import check
+from lab.exercises.model import SOLUTION, NoSuchExercise, Parts, all_exercises, find
+from lab.exercises.questions import QUESTIONS
+from lab.exercises.work import NotAnExercise, hint, made, opened, reset, start
+from tests.support import ROOT
+
+EXERCISES = [one.name for one in all_exercises()]
+BY_HAND, TEMPLATES, FIRST = "02-netflow5-by-hand", "03-templates-by-hand", "01-first-flows"
+WRONG_PROGRAMS = [
+    (BY_HAND, "one", "packets, octets, _, _, from", "octets, packets, _, _, from", "dPkts is"),
+    (BY_HAND, "full", "range(min(count, whole))", "range(1)", "Did you print a line for each"),
+    (BY_HAND, "sampled", "sampling & 0x3FFF or 1", "1", "The header's last 16 bits say how the"),
+    (BY_HAND, "one", "from_port, to_port, *rest", "to_port, from_port, *rest", "32 and 34 octets"),
+    (BY_HAND, "one", "import sys", "import sys\nraise SystemExit(3)", "did not come to an end"),
+    (TEMPLATES, "ipfix", "yield record", "yield record\n            return", "read to the end?"),
+    (TEMPLATES, "redefined", "templates[sender, version, domain, template_id] = fields",
+     "templates.setdefault((sender, version, domain, template_id), fields)",
+     "it means what the new template says"),
+    (TEMPLATES, "variable", "length == VARIABLE:", "length == 0:", "A length of 65535 in a templ"),
+]  # fmt: skip
+"""What is changed in which solution, which check sees it, and what is said of it."""
+WRONG_ANSWERS = [
+    ("datagrams", "records", "that is how many records the datagrams carry"),
+    ("records", "flows", "some were told in several records"),
+    ("flows", "records", "A long flow is told again and again"),
+    ("octets", "packets", "those are packets"),
+    ("busiest_source", "busiest_destination", "that one received most"),
+    ("octets_of_busiest", "octets_of_largest_flow", "the busiest host has several"),
+]
+"""Which question is answered by what else, and what is said of it."""
+
+
+@pytest.fixture
+def begun(tmp_path):
+    def begin(name, learner="ada"):
+        return start(find(name), tmp_path / f"{name} of {learner}", learner)
+
+    return begin
+
+
+def solve(work):
+    shutil.copytree(work.exercise.folder / SOLUTION, work.folder, dirs_exist_ok=True)
+    if work.exercise.parts.program is None:
+        environment = {**os.environ, "FLOWLAB": str(ROOT / "flowlab")}
+        subprocess.run(["sh", "solve.sh"], cwd=work.folder, env=environment, check=True)
+
+
+def says(marked):
+    return "\n".join(line for one in marked for line in one.says)
+
+
+def answers(work):
+    """What is true of the exports of a learner, by question of `questions`."""
+    truth = made(
+        work.exercise, work.exercise.parts.exports, work.learner, work.folder / "x"
+    ).truth()
+    return {name: of(truth.flows, truth.counts) for name, of in QUESTIONS.items()}
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_is_right_and_the_starter_is_not(begun, name):
+    work = begun(name)
+    assert not any(one.right for one in check(work))
+    solve(work)
+    marked = check(work)
+    assert all(one.right for one in marked), says(marked)
+    assert sum(one.points for one in marked) == work.exercise.points
+
+
+@pytest.mark.parametrize(("name", "profile", "right", "wrong", "told"), WRONG_PROGRAMS)
+def test_a_wrong_program_is_told_what_is_wrong(begun, name, profile, right, wrong, told):
+    work = begun(name)
+    solve(work)
+    (seen_by,) = [one for one in work.exercise.parts.checks if one.profile == profile]
+    parts = work.exercise.parts.model_copy(update={"checks": (seen_by,)})
+    work = replace(work, exercise=replace(work.exercise, parts=parts))
+    program = work.folder / work.exercise.parts.program
+    text = program.read_text()
+    assert right in text
+    program.write_text(text.replace(right, wrong))
+    marked = check(work)
+    assert not all(one.right for one in marked)
+    assert told in says(marked)
+
+
+@pytest.mark.parametrize(("key", "given", "told"), WRONG_ANSWERS)
+def test_an_answer_to_another_question_is_told_so(begun, key, given, told):
+    work = begun(FIRST)
+    true = answers(work)
+    assert true[given] != true[key]
+    (work.folder / "answers.yaml").write_text(yaml.safe_dump({key: true[given]}))
+    (marked,) = [one for one in check(work) if told in "".join(one.says)]
+    assert not marked.right
+    assert str(true[key]) not in "".join(marked.says)
+
+
+def test_answers_that_are_no_answers_are_told_with_their_place(begun):
+    work = begun(FIRST)
+    for text, told in (
+        ("flows: [1]", "answers.yaml:1"),
+        ("nosuch: 3", "nobody asked for 'nosuch'"),
+    ):
+        (work.folder / "answers.yaml").write_text(text)
+        with pytest.raises(WrongFile, match=told):
+            check(work)
+
+
+def test_every_learner_has_other_numbers_and_always_the_same(begun):
+    ada, ben = answers(begun(FIRST, "ada")), answers(begun(FIRST, "ben"))
+    assert ada["octets"] != ben["octets"]
+    assert ada == answers(begun(FIRST, " ADA "))
+
+
+def test_hints_open_one_by_one_and_close_again(begun):
+    work = begun(FIRST)
+    every = list(work.exercise.parts.hints)
+    for count in range(1, len(every) + 2):
+        assert hint(opened(work.folder)) == every[:count]
+    reset(opened(work.folder))
+    assert opened(work.folder).hints == 0
+
+
+def test_to_begin_again_keeps_what_was_there(begun):
+    work = begun(BY_HAND)
+    starter = (work.folder / "collector.py").read_text()
+    (work.folder / "collector.py").write_text("mine")
+    reset(work)
+    assert (work.folder / "collector.py").read_text() == starter
+    assert (work.folder / "collector.py.old").read_text() == "mine"
+
+
+def test_a_program_that_is_gone_is_told(begun):
+    work = begun(BY_HAND)
+    (work.folder / "collector.py").unlink()
+    assert "there is no collector.py" in says(check(work))
+
+
+def test_a_folder_that_is_no_exercise_is_told(tmp_path):
+    for text in (
+        "",
+        "[]",
+        '{"exercise": "99"}',
+        '{"exercise": "01", "learner": "x", "hints": "y"}',
+    ):
+        (tmp_path / "exercise.json").write_text(text)
+        with pytest.raises(NotAnExercise, match="make one: flowlab exercise start NN"):
+            opened(tmp_path)
+
+
+def test_exercises_are_found_by_number_and_by_name():
+    assert find("2").name == find("02").name == find(BY_HAND).name == BY_HAND
+    with pytest.raises(NoSuchExercise, match="there is 01-first-flows"):
+        find("99")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{title: x, goal: y, hints: [z]}", "an exercise has a program with checks, or questions"),
+        ("{title: x, goal: y, hints: [z], program: a.py}", "a program has checks"),
+        ("{title: x, goal: y, hints: []}", "at least 1 item"),
+    ],
+)
+def test_an_exercise_that_cannot_be_is_refused(tmp_path, text, told):
+    (tmp_path / "exercise.yaml").write_text(text)
+    with pytest.raises(WrongFile, match=told):
+        read_as(Parts, tmp_path / "exercise.yaml")
+
+
+def test_the_document_names_every_exercise_and_its_example_is_one(tmp_path):
+    text = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d\d-[\w-]+) \|", text, re.MULTILINE) == EXERCISES
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "exercise.yaml").write_text(example)
+    assert read_as(Parts, tmp_path / "exercise.yaml").questions[0].points == 2
+
+
+def test_the_commands_lead_from_the_list_to_the_points(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def said(*words, code=0):
+        done = CliRunner().invoke(main, ["exercise", *words], catch_exceptions=False)
+        assert done.exit_code == code, done.output
+        return done.output
+
+    assert all(name in said("list") for name in EXERCISES)
+    assert "flowlab exercise check 01-first-flows" in said("start", "1", "--as", "ada")
+    assert "is there already" in said("start", "1", code=2)
+    assert "0 of 8 points" in said("check", FIRST, code=1)
+    assert "1 of 3: 'flowlab decode" in said("hint", FIRST)
+    told = json.loads(said("check", FIRST, "--json", code=1))
+    assert (told["learner"], told["points"], told["of"], len(told["parts"])) == ("ada", 0, 8, 6)
+    assert "files that end in .old" in said("reset", FIRST)
+    assert "no folder of an exercise" in said("check", code=2)
