@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _PRINTS: Final = {
     "name": "your-program",
     "says": "what an exercise's program prints",
-    "takes": ["netflow"],
     "output": {"format": "jsonl", "file": "stdout", "quiet_s": 0.3},
     "columns": {
         "source": "source",
@@ -119,10 +118,11 @@ def _answered(question: Question, given: str | int | None, right: dict[str, str 
 
 
 def _program(work: Work, program: str, scratch: Path) -> list[Marked]:
-    checks = work.exercise.parts.checks
+    checks, takes = work.exercise.parts.checks, work.exercise.parts.takes
     settings: dict[str, Any] = {
         **_PRINTS,
-        "command": [sys.executable, str((work.folder / program).resolve()), "{netflow}"],
+        "takes": [takes],
+        "command": [sys.executable, str((work.folder / program).resolve()), f"{{{takes}}}"],
         "environment": {"PYTHONUNBUFFERED": "1"},
     }
     if not (work.folder / program).is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -70,6 +70,7 @@ class Parts(_Strict):
         title: of the exercise.
         goal: in one sentence.
         program: the file that the learner writes, if it is a program.
+        takes: what kind of datagrams it receives.
         checks: what the program has to read.
         exports: the profile that questions are about.
         questions: what is asked.
@@ -79,6 +80,7 @@ class Parts(_Strict):
     title: str
     goal: str
     program: str | None = None
+    takes: Literal["netflow", "sflow"] = "netflow"
     checks: tuple[ProgramCheck, ...] = ()
     exports: str | None = None
     questions: tuple[Question, ...] = ()

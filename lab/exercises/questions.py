@@ -65,6 +65,8 @@ QUESTIONS: Final[Mapping[str, Callable[[Flows, Counts], str | int]]] = {
     "flows": lambda flows, _: len(flows),
     "records": lambda _, counts: counts["records"],
     "datagrams": lambda _, counts: counts["datagrams"],
+    "missing": lambda _, counts: counts["missing"],
+    "sent": lambda _, counts: counts["records"] + counts["missing"],
     "packets": lambda flows, _: sum(flow["packets"] for flow in flows),
     "octets": lambda flows, _: sum(flow["octets_l3"] for flow in flows),
     "udp_flows": lambda flows, _: len(_of_protocol(flows, _UDP)),

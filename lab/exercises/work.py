@@ -8,13 +8,14 @@ import tempfile
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from lab.exercises.model import STARTER, Exercise, find
 from lab.profiles import Plan, read_profile, write
 
 if TYPE_CHECKING:
     from collector.corpus.case import Case
+    from lab.disturbances import OfDatagrams
 
 _STATE: Final = "exercise.json"
 EXPORTS: Final = "exports.pcap"
@@ -50,7 +51,10 @@ def seed(learner: str, what: str) -> int:
 def made(exercise: Exercise, profile: str, learner: str, folder: Path) -> Case:
     """The exports of a profile as this learner gets them, with the truth about them."""
     of = read_profile(str(exercise.profile(profile)))
-    own = Plan.of(of, seed=seed(learner, f"{exercise.name}/{profile}"))
+    drawn = seed(learner, f"{exercise.name}/{profile}")
+    disturbances = cast("tuple[OfDatagrams, ...]", of.fault)
+    faults = tuple(one.model_copy(update={"seed": drawn}) for one in disturbances)
+    own = Plan.of(of.model_copy(update={"fault": faults}), seed=drawn)
     return write(own, profile, folder)
 
 

@@ -22,7 +22,8 @@ from lab.exercises.work import NotAnExercise, hint, made, opened, reset, start
 from tests.support import ROOT
 
 EXERCISES = [one.name for one in all_exercises()]
-BY_HAND, TEMPLATES, FIRST = "02-netflow5-by-hand", "03-templates-by-hand", "01-first-flows"
+BY_HAND, TEMPLATES, SFLOW = "02-netflow5-by-hand", "03-templates-by-hand", "04-sflow-by-hand"
+FIRST, LOST = "01-first-flows", "05-what-got-lost"
 WRONG_PROGRAMS = [
     (BY_HAND, "one", "packets, octets, _, _, from", "octets, packets, _, _, from", "dPkts is"),
     (BY_HAND, "full", "range(min(count, whole))", "range(1)", "Did you print a line for each"),
@@ -34,15 +35,21 @@ WRONG_PROGRAMS = [
      "templates.setdefault((sender, version, domain, template_id), fields)",
      "it means what the new template says"),
     (TEMPLATES, "variable", "length == VARIABLE:", "length == 0:", "A length of 65535 in a templ"),
+    (SFLOW, "all", "(frame_length - stripped)", "frame_length", "less the octets that were"),
+    (SFLOW, "sampled", '"packets": rate', '"packets": 1', "A sample of 1 in N stands for N"),
+    (SFLOW, "tagged", "while kind == TAG", "while kind == 0", "there are two octets of a tag"),
 ]  # fmt: skip
 """What is changed in which solution, which check sees it, and what is said of it."""
 WRONG_ANSWERS = [
-    ("datagrams", "records", "that is how many records the datagrams carry"),
-    ("records", "flows", "some were told in several records"),
-    ("flows", "records", "A long flow is told again and again"),
-    ("octets", "packets", "those are packets"),
-    ("busiest_source", "busiest_destination", "that one received most"),
-    ("octets_of_busiest", "octets_of_largest_flow", "the busiest host has several"),
+    (FIRST, "datagrams", "records", "that is how many records the datagrams carry"),
+    (FIRST, "records", "flows", "some were told in several records"),
+    (FIRST, "flows", "records", "A long flow is told again and again"),
+    (FIRST, "octets", "packets", "those are packets"),
+    (FIRST, "busiest_source", "busiest_destination", "that one received most"),
+    (FIRST, "octets_of_busiest", "octets_of_largest_flow", "the busiest host has several"),
+    (LOST, "records", "sent", "with those that never came"),
+    (LOST, "missing", "records", "those came"),
+    (LOST, "exported", "missing", "those are the ones that did not come"),
 ]
 """Which question is answered by what else, and what is said of it."""
 
@@ -100,15 +107,16 @@ def test_a_wrong_program_is_told_what_is_wrong(begun, name, profile, right, wron
     assert told in says(marked)
 
 
-@pytest.mark.parametrize(("key", "given", "told"), WRONG_ANSWERS)
-def test_an_answer_to_another_question_is_told_so(begun, key, given, told):
-    work = begun(FIRST)
+@pytest.mark.parametrize(("name", "key", "given", "told"), WRONG_ANSWERS)
+def test_an_answer_to_another_question_is_told_so(begun, name, key, given, told):
+    work = begun(name)
     true = answers(work)
-    assert true[given] != true[key]
+    (asked,) = [one for one in work.exercise.parts.questions if one.key == key]
+    assert true[given] != true[asked.answer]
     (work.folder / "answers.yaml").write_text(yaml.safe_dump({key: true[given]}))
     (marked,) = [one for one in check(work) if told in "".join(one.says)]
     assert not marked.right
-    assert str(true[key]) not in "".join(marked.says)
+    assert str(true[asked.answer]) not in "".join(marked.says)
 
 
 def test_answers_that_are_no_answers_are_told_with_their_place(begun):
