@@ -23,8 +23,9 @@ CHECKOUT: Final = Path(__file__).resolve().parents[1]
 TESTS: Final = "tests"
 """The name of the last step, the one that takes pytest's arguments."""
 
-_ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=loadfile")
-"""Of pytest-xdist: the tests of a file stay together, since they share what was run for them."""
+_ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder")
+"""Of pytest-xdist: the tests of a file stay together, since they share what was run for them. The
+order of the files is that of tests/conftest.py."""
 _SHELL_SCRIPTS: Final = ("flowlab", ".ci/run")
 _LINT_IMPORTS: Final = (
     "import sys; from importlinter.cli import lint_imports_command; "

@@ -13,11 +13,17 @@ from tests.support import Flowlab, why_no_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REAL = [Path(__file__).parent / folder for folder in ("lab", "faults")]
+HERE = Path(__file__).parent
+REAL = [HERE / folder for folder in ("lab", "faults")]
+QUICK = HERE / "unit"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a lab where there can be none; where one is demanded, fail instead."""
+    """Skip what needs a lab where there can be none; where one is demanded, fail instead.
+
+    What takes long comes first: at the end, quick files keep all cores busy.
+    """
+    items.sort(key=lambda item: (item.path.is_relative_to(QUICK), not _is_long(item)))
     here = [item for item in items if any(item.path.is_relative_to(folder) for folder in REAL)]
     if not here:
         return
@@ -37,3 +43,7 @@ def flowlab(tmp_path: Path) -> Iterator[Flowlab]:
     command = Flowlab(tmp_path)
     yield command
     command.end()
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.path.name in ("test_runs.py", "test_twins.py")
