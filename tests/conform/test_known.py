@@ -46,6 +46,7 @@ def test_what_others_make_of_generated_cases_is_explained(name, tmp_path):
     lines = [one for one in KNOWN if one.collector == name and GENERATED & set(one.cases)]
     named = {case for one in lines for case in one.cases if case in GENERATED}
     named |= {case for collector, case in ENDED if collector == name}
+    named -= {f"{case}-netflow9" for case in named}  # The same again; each takes a second.
     cases = [write(Plan.of(read_profile(case)), case, tmp_path / case) for case in sorted(named)]
     met = met_by(name, cases)
     assert not [one.says for one in lines if not met[one]]
