@@ -1,4 +1,4 @@
-"""The commands for learners: what each takes, and which room it calls.
+"""The commands for learners and their teachers: what each takes, and which room it calls.
 
 Imports are inside the commands, so that ``--help`` answers at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,14 @@ import click
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lab.exercises.check import Marked
+    from lab.exercises.grade import Grade
     from lab.exercises.work import Work
 
 _HERE: Final = Path()
+_PROCESSORS: Final = os.cpu_count() or 1
 _folder_argument = click.argument(
     "folder", type=click.Path(file_okay=False, path_type=Path), default=_HERE, metavar="[DIR]"
 )
@@ -127,6 +130,85 @@ def reset(folder: Path) -> None:
     click.echo("as it was in the beginning; what you had is in files that end in .old")
 
 
+@click.command()
+@click.argument("submissions", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--exercise", "name", required=True, metavar="NN|NAME", help="As what to grade.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=_PROCESSORS, help="How many side by side."
+)
+@click.option(
+    "--report",
+    "forms",
+    multiple=True,
+    type=click.Choice(("csv", "xlsx", "html", "junit")),
+    help="A file besides; may be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=_HERE,
+    help="Where files go; here by default.",
+)
+@click.option(
+    "--roster",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with the columns submission and learner, where folders do not have learners' names.",
+)
+def grade(
+    submissions: Path,
+    name: str,
+    jobs: int,
+    forms: tuple[str, ...],
+    out: Path,
+    roster: Path | None,
+) -> None:
+    """Grade a class: a folder of folders, one for each learner.
+
+    Each submission runs shut in: no network, no home, no rights, little memory, little time. What
+    is read of it is its files; links are not followed. The folder's name is the learner's name,
+    whose exports it is judged by.
+
+    \b
+    Examples:
+      flowlab grade handed-in --exercise 02
+      flowlab grade handed-in --exercise 02 --report xlsx --report html --out marks
+      flowlab grade moodle --exercise 01 --roster class.csv --jobs 4
+    """
+    from lab.conform.run import way_in
+    from lab.exercises.grade import grade as judge
+    from lab.exercises.jail import missing
+    from lab.exercises.model import find
+    from lab.exercises.submissions import WrongRoster, handed_in
+    from lab.report.grades.write import FORMS, show
+
+    with _told():
+        exercise = find(name)
+        try:
+            every = handed_in(submissions, roster)
+        except (OSError, WrongRoster) as wrong:
+            stop(Exit.WRONG_INPUT, str(wrong))
+    if not every:
+        stop(Exit.WRONG_INPUT, f"{submissions} has no folders; one for each learner is expected")
+    why = "" if exercise.parts.program is None else missing() or way_in()[1]
+    if why:
+        stop(Exit.CANNOT_RUN, f"programs of strangers cannot be shut in here: {why}")
+    grades = judge(every, exercise, jobs, _watch(exercise.points))
+    show(exercise, grades)
+    for form in forms:
+        ending, of = FORMS[form]
+        file = out / f"grades-{exercise.name}.{ending}"
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(of(exercise, grades))
+        click.echo(f"wrote {file}")
+
+
+def _watch(points: int) -> Callable[[Grade], None]:
+    def watch(one: Grade) -> None:
+        click.echo(f"{one.submission.name}: {one.points} of {points}", err=True)
+
+    return watch
+
+
 def _show(work: Work, marked: Sequence[Marked], got: int) -> None:
     for one in marked:
         click.echo(f"{'right' if one.right else 'wrong':<7}{one.points:>2}  {one.name}")
@@ -150,4 +232,4 @@ def _told() -> Iterator[None]:
         stop(Exit.WRONG_INPUT, str(wrong))
 
 
-COMMANDS = (exercise,)
+COMMANDS = (exercise, grade)

@@ -17,14 +17,14 @@ import time
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Final, Literal
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from collector.backends.base import OBSERVER, Backend, Tells, first_line, flow, frames
-from collector.backends.daemons import Daemon, Failed, free_port
+from collector.backends.daemons import PATIENCE_S, Daemon, Failed, free_port
 from collector.decode import NETFLOW, SFLOW
 from collector.senders import FAMILIES
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MOST_OCTETS: Final = 1 << 30
 """Of a collector's output."""
 _HTTP_S: Final = 5.0
+_TOO_LARGE: Final = 1 << 64
+"""No counter and no number of a key has more bits."""
 _GZIP: Final = b"\x1f\x8b"
 _HERE: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 _UNITS_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -52,6 +54,11 @@ _NUMBERS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58
 """Protocols by name, for those who write names."""
 _DIRECTIONS: Final = {"ingress": 0, "egress": 1, "in": 0, "out": 1}
 _MAC: Final = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
+_ODD: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
+"""What reading an output raises that is not as described: infinities and deep nests included."""
 Kind = Literal["non-ip", "ipv6", "sampling", "netflow5", "netflow9", "ipfix", "sflow5"]
 
 
@@ -123,6 +130,7 @@ class Settings(_Strict):
         one_port: whether all kinds come to one port, ``{netflow}``.
         ready: words that it writes when it is ready; "": when it has bound its ports.
         end: the signal that ends it.
+        patience_s: so long it may take to be ready, to read what came, and to end.
         output: where its output is.
         columns: where our columns are in it.
         resolution: how finely it tells times.
@@ -139,7 +147,8 @@ class Settings(_Strict):
     takes: Annotated[list[Literal["netflow", "sflow"]], Field(min_length=1)] = [NETFLOW, SFLOW]
     one_port: bool = False
     ready: str = ""
-    end: Literal["SIGTERM", "SIGINT"] = "SIGTERM"
+    end: Literal["SIGTERM", "SIGINT", "SIGKILL"] = "SIGTERM"
+    patience_s: Annotated[float, Field(gt=0, le=600)] = PATIENCE_S
     output: Output
     columns: dict[str, str | Column]
     resolution: Literal["ns", "us", "ms", "s"] = "ns"
@@ -238,6 +247,8 @@ class Custom(Backend):
                 environment={
                     name: self._filled(text) for name, text in settings.environment.items()
                 },
+                patience_s=settings.patience_s,
+                called=settings.name,
             )
         ]
 
@@ -252,7 +263,7 @@ class Custom(Backend):
         text = (self._taken or b"").decode("utf-8", errors="replace")
         try:
             read = [self._row(one, top) for one, top in _entries(text, self.settings.output)]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as odd:
+        except _ODD as odd:
             raise Failed(
                 f"the output of {self.settings.name} is not as described: "
                 f"{type(odd).__name__} {odd}; it begins {text[:200]!r}"
@@ -278,11 +289,10 @@ class Custom(Backend):
             with urlopen(self._filled(output.http), timeout=_HTTP_S) as answer:  # noqa: S310 (ours)
                 self._taken = answer.read(MOST_OCTETS)
             return self._taken or b""
-        path = self._given.folder / "said.txt"
-        if output.file not in (None, "stdout"):
-            path = Path(self._filled(output.file or ""))
         try:
-            return _plain(path)
+            if output.file in (None, "stdout"):
+                return _octets((self._given.folder / "said.txt").open("rb"))
+            return _plain(Path(self._filled(output.file or "")))
         except FileNotFoundError:
             return b""
 
@@ -332,8 +342,13 @@ def _plain(path: Path) -> bytes:
     """What is in a file, unpacked if it is packed."""
     with path.open("rb") as stream:
         packed = stream.read(len(_GZIP)) == _GZIP
-    with gzip.open(path) if packed else path.open("rb") as plain:
-        return plain.read(MOST_OCTETS)
+    return _octets(gzip.open(path) if packed else path.open("rb"))
+
+
+def _octets(stream: BinaryIO | gzip.GzipFile) -> bytes:
+    """What a stream has; closes it."""
+    with stream:
+        return stream.read(MOST_OCTETS)
 
 
 class _Settled:
@@ -400,8 +415,11 @@ def _number(value: Any) -> int:
         for names in (_NUMBERS, _DIRECTIONS):
             if word in names:
                 return names[word]
-        return int(word, 0)
-    return int(value)
+        value = int(word, 0)
+    number = int(value)
+    if not 0 <= number < _TOO_LARGE:
+        raise ValueError(f"{str(value)[:30]} is no number of 64 bits:")
+    return number
 
 
 def _time_ns(value: Any, unit: str | None) -> int | None:

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 LOOPBACK: Final = "127.0.0.1"
-_READY_S: Final = 20.0
-_DRAINED_S: Final = 30.0
-_END_S: Final = 30.0
+PATIENCE_S: Final = 30.0
 _TICK_S: Final = 0.001
 _AT_ONCE: Final = 8
 """Datagrams: even long ones find room in any receive buffer."""
@@ -64,6 +62,8 @@ class Daemon:
         one_more: whether it loses what it has just taken when it is ended.
         exporters: whose datagrams it gets; None: everybody's.
         environment: variables that it gets besides.
+        patience_s: so long it may take to be ready, to read what came, to settle, and to end.
+        called: what it is called where something is said of it; "": by its program.
     """
 
     command: Sequence[str]
@@ -75,6 +75,13 @@ class Daemon:
     one_more: bool = True
     exporters: frozenset[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    patience_s: float = PATIENCE_S
+    called: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.called or Path(self.command[0]).name
 
 
 class Burst(NamedTuple):
@@ -114,17 +121,21 @@ def bursts(
         yield Burst(senders[run.exporter], port, run.family, some, run.exporter)
 
 
-def wait_until_bound(port: int, started: subprocess.Popen[bytes]) -> None:
+def wait_until_bound(
+    port: int, started: subprocess.Popen[bytes], patience_s: float = PATIENCE_S
+) -> None:
     """Wait until somebody listens on a UDP port of this machine.
 
     Raises:
         Crashed: the program has ended.
         Hung: nobody does.
     """
-    _wait(lambda: bool(_sockets(port)), _READY_S, started, f"nobody listens on UDP port {port}")
+    _wait(lambda: bool(_sockets(port)), patience_s, started, "nobody listens on its UDP port")
 
 
-def wait_until_said(words: str, said: Path, started: subprocess.Popen[bytes]) -> None:
+def wait_until_said(
+    words: str, said: Path, started: subprocess.Popen[bytes], patience_s: float = PATIENCE_S
+) -> None:
     """Wait until a program has written these words.
 
     Raises:
@@ -132,17 +143,19 @@ def wait_until_said(words: str, said: Path, started: subprocess.Popen[bytes]) ->
         Hung: it has not.
     """
     text = f"it has not said {words!r}"
-    _wait(lambda: words in _text(said), _READY_S, started, text)
+    _wait(lambda: words in _text(said), patience_s, started, text)
 
 
-def wait_until_drained(port: int, started: subprocess.Popen[bytes]) -> None:
+def wait_until_drained(
+    port: int, started: subprocess.Popen[bytes], patience_s: float = PATIENCE_S
+) -> None:
     """Wait until nothing waits in the receive buffers of a UDP port.
 
     Raises:
         Crashed: the program has ended.
         Hung: it stays there.
     """
-    _wait(lambda: not any(queues(port)), _DRAINED_S, started, f"UDP port {port} is not read")
+    _wait(lambda: not any(queues(port)), patience_s, started, "its UDP port is not read")
 
 
 def _wait(
@@ -212,15 +225,15 @@ def fed(daemon: Daemon, sent: Sequence[Burst], *, until: str = "") -> int:
                 open_[place] = sockets.enter_context(out)
             _send(open_[place], one, daemon, started, wait=not until)
         if until:
-            wait_until_said(until, daemon.said, started)
+            wait_until_said(until, daemon.said, started, daemon.patience_s)
         else:
             _one_more(daemon, started)
         if daemon.settled is not None:
-            _wait(daemon.settled, _DRAINED_S, started, "what it says goes on changing")
+            _wait(daemon.settled, daemon.patience_s, started, "what it says goes on changing")
         lost = 0 if until else sum(map(drops, daemon.ports.values()))
         if lost and started.poll() is None:
             raise Failed(f"{lost} datagrams were lost on the way")
-        return finished(started, daemon.end)
+        return finished(started, daemon.end, daemon.patience_s)
 
 
 def connected(source: str, source_port: int, port: int) -> socket.socket:
@@ -241,7 +254,9 @@ def connected(source: str, source_port: int, port: int) -> socket.socket:
     return out
 
 
-def finished(started: subprocess.Popen[bytes], end: signal.Signals) -> int:
+def finished(
+    started: subprocess.Popen[bytes], end: signal.Signals, patience_s: float = PATIENCE_S
+) -> int:
     """End a program; its exit status.
 
     Raises:
@@ -250,9 +265,9 @@ def finished(started: subprocess.Popen[bytes], end: signal.Signals) -> int:
     with suppress(ProcessLookupError):
         started.send_signal(end)
     try:
-        return started.wait(_END_S)
+        return started.wait(patience_s)
     except subprocess.TimeoutExpired:
-        raise Hung(f"it has not ended {_END_S:.0f} s after {end.name}") from None
+        raise Hung(f"it has not ended {patience_s:.0f} s after {end.name}") from None
 
 
 def _send(
@@ -265,9 +280,9 @@ def _send(
         try:
             send(out, found.buffer, found.offset[some], found.length[some])
         except ConnectionRefusedError:
-            raise Crashed(ended(started.wait(_END_S))) from None
+            raise Crashed(ended(started.wait(daemon.patience_s))) from None
         if wait:
-            wait_until_drained(daemon.ports[one.family], started)
+            wait_until_drained(daemon.ports[one.family], started, daemon.patience_s)
 
 
 def _one_more(daemon: Daemon, started: subprocess.Popen[bytes]) -> None:
@@ -275,7 +290,7 @@ def _one_more(daemon: Daemon, started: subprocess.Popen[bytes]) -> None:
     for port in daemon.ports.values() if daemon.one_more else ():
         with connected(LOOPBACK, 0, port) as out:
             send(out, _ONE_MORE.buffer, _ONE_MORE.offset, _ONE_MORE.length)
-        wait_until_drained(port, started)
+        wait_until_drained(port, started, daemon.patience_s)
 
 
 @contextmanager
@@ -300,17 +315,17 @@ def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
             raise Crashed(f"{daemon.command[0]} cannot be started: {refused}") from None
     try:
         for port in daemon.ports.values():
-            wait_until_bound(port, started)
+            wait_until_bound(port, started, daemon.patience_s)
         if daemon.ready:
-            wait_until_said(daemon.ready, daemon.said, started)
+            wait_until_said(daemon.ready, daemon.said, started, daemon.patience_s)
         yield started
     except Failed as failed:
         text = _text(daemon.said).strip()[-500:]
-        raise type(failed)(f"{Path(daemon.command[0]).name}: {failed}: {text}") from None
+        raise type(failed)(f"{daemon.name}: {failed}: {text}") from None
     finally:
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
-        started.wait(_END_S)
+        started.wait(daemon.patience_s)
 
 
 def _text(said: Path) -> str:

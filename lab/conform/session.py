@@ -159,4 +159,4 @@ def _feed(daemon: Daemon, sent: Sequence[Burst]) -> None:
     status = fed(daemon, own)
     if status not in (0, -daemon.end, 128 + daemon.end):
         said = daemon.said.read_text(encoding="utf-8", errors="replace").strip()[-500:]
-        raise Crashed(f"{Path(daemon.command[0]).name}: {ended(status)} in the end: {said}")
+        raise Crashed(f"{daemon.name}: {ended(status)} in the end: {said}")

@@ -17,6 +17,8 @@ from lab.exercises.questions import QUESTIONS
 from lab.exercises.work import ANSWERS, made
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from collector.conform import Finding
     from lab.conform.run import Outcome
     from lab.exercises.model import ProgramCheck, Question
@@ -26,6 +28,7 @@ _PRINTS: Final = {
     "name": "your-program",
     "says": "what an exercise's program prints",
     "output": {"format": "jsonl", "file": "stdout", "quiet_s": 0.3},
+    "end": "SIGKILL",
     "columns": {
         "source": "source",
         "destination": "destination",
@@ -38,8 +41,13 @@ _PRINTS: Final = {
     "icmp": False,
 }
 """What every program prints, a JSON object a line: see `collector.backends.custom`."""
-_JOBS: Final = 2
 _LAST_LINES: Final = 3
+_LONGEST: Final = 300
+_WENT: Final = {
+    Result.CRASHED: "your program ended before it was told to:",
+    Result.HUNG: "your program did not listen, or did not read what came:",
+    Result.NO_RESULT: "nothing can be made of what your program did:",
+}
 _FIELDS: Final = {
     "sourceIPv4Address": "source",
     "destinationIPv4Address": "destination",
@@ -50,6 +58,25 @@ _FIELDS: Final = {
     "destinationTransportPort": "destination_port",
 }
 """What programs call fields of a flow."""
+
+
+def _plainly(program: Path) -> list[str]:
+    return [sys.executable, str(program)]
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a learner's program is run.
+
+    Attributes:
+        command: what runs it; it gets the port as one argument more.
+        patience_s: so long it may take to listen, and to read.
+        jobs: how many of its checks side by side.
+    """
+
+    command: Callable[[Path], list[str]] = _plainly
+    patience_s: float = 30.0
+    jobs: int = 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +100,7 @@ class _Answers(RootModel[dict[str, str | int | None]]):
     """The content of ``answers.yaml``."""
 
 
-def check(work: Work) -> list[Marked]:
+def check(work: Work, running: Running = Running()) -> list[Marked]:
     """Judge all of it.
 
     Raises:
@@ -81,7 +108,7 @@ def check(work: Work) -> list[Marked]:
     """
     with tempfile.TemporaryDirectory(prefix="flowlab-exercise-") as scratch:
         if work.exercise.parts.program is not None:
-            return _program(work, work.exercise.parts.program, Path(scratch))
+            return _program(work, work.exercise.parts.program, Path(scratch), running)
         return _answers(work, Path(scratch))
 
 
@@ -117,12 +144,13 @@ def _answered(question: Question, given: str | int | None, right: dict[str, str 
 # ── programs ──
 
 
-def _program(work: Work, program: str, scratch: Path) -> list[Marked]:
+def _program(work: Work, program: str, scratch: Path, running: Running) -> list[Marked]:
     checks, takes = work.exercise.parts.checks, work.exercise.parts.takes
     settings: dict[str, Any] = {
         **_PRINTS,
         "takes": [takes],
-        "command": [sys.executable, str((work.folder / program).resolve()), f"{{{takes}}}"],
+        "command": [*running.command((work.folder / program).resolve()), f"{{{takes}}}"],
+        "patience_s": running.patience_s,
         "environment": {"PYTHONUNBUFFERED": "1"},
     }
     if not (work.folder / program).is_file():
@@ -132,7 +160,9 @@ def _program(work: Work, program: str, scratch: Path) -> list[Marked]:
         made(work.exercise, one.profile, work.learner, scratch / str(number))
         for number, one in enumerate(checks)
     ]
-    outcomes = conform(cases, [Collector("custom", settings)], way_in()[0], _JOBS, lambda _: None)
+    outcomes = conform(
+        cases, [Collector("custom", settings)], way_in()[0], running.jobs, lambda _: None
+    )
     of_case = {outcome.case.name: outcome for outcome in outcomes}
     return [_marked(one, of_case[str(number)]) for number, one in enumerate(checks)]
 
@@ -140,11 +170,12 @@ def _program(work: Work, program: str, scratch: Path) -> list[Marked]:
 def _marked(check: ProgramCheck, outcome: Outcome) -> Marked:
     if outcome.result is Result.PASS:
         return Marked(check.name, check.points, right=True)
-    if outcome.result is not Result.FAIL:
-        last = [line for line in outcome.why.splitlines() if line.strip()]
-        says = ("your program did not come to an end of its own:", *last[-_LAST_LINES:])
+    if outcome.result in _WENT:
+        last = [_tame(line) for line in outcome.why.splitlines() if line.strip()]
+        says = (_WENT[outcome.result], *last[-_LAST_LINES:])
         return Marked(check.name, check.points, right=False, says=says)
-    says = tuple(dict.fromkeys(_said(check, one.finding, one.times) for one in outcome.examples))
+    said = (_tame(_said(check, one.finding, one.times)) for one in outcome.examples)
+    says = tuple(dict.fromkeys(said))
     return Marked(check.name, check.points, right=False, says=says)
 
 
@@ -162,3 +193,9 @@ def _said(check: ProgramCheck, finding: Finding, times: int) -> str:
         so += f" (and {times - 1} more like it)"
     because = check.says.get(name)
     return f"{so}. {because}" if because else so
+
+
+def _tame(line: str) -> str:
+    """A line that may repeat what a program printed: nothing in it moves a terminal's cursor."""
+    shown = "".join(each if each.isprintable() else "�" for each in line)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from collector.backends import daemons
 from collector.conform import FLOW, Result
 from collector.corpus.case import MEASURES, OBSERVER, Manifest, Truth
 from lab.conform.run import Collector, conform, way_in
@@ -128,12 +127,12 @@ time.sleep(60)
         (READS_NOTHING, Result.HUNG, "is not read"),
     ],
 )
-def test_who_crashes_or_hangs_is_told_apart_from_who_is_wrong(program, result, told, monkeypatch):
-    monkeypatch.setattr(daemons, "_DRAINED_S", 0.5)
+def test_who_crashes_or_hangs_is_told_apart_from_who_is_wrong(program, result, told):
     settings = {
         "name": "x",
         "command": [sys.executable, "-c", program, "{netflow}"],
         "takes": ["netflow"],
+        "patience_s": 3,
         "output": {"format": "json", "file": "stdout"},
         "columns": {"source": "a", "destination": "b", "packets": "c"},
     }

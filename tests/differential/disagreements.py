@@ -560,6 +560,7 @@ NFDUMP: Final = (
 # ── pmacct ──
 
 _SECOND_US: Final = 1_000_000
+_WRAP_MS: Final = 1 << 32
 
 
 def _whole_seconds(record: Record, row: Row) -> Row:
@@ -568,7 +569,7 @@ def _whole_seconds(record: Record, row: Row) -> Row:
     export_us = record.values["export_time"] // 1_000
     return {
         end: export_us // _SECOND_US * _SECOND_US
-        - (export_us // 1_000 - row[end] // 1_000) // 1_000 * _SECOND_US
+        - (export_us // 1_000 - row[end] // 1_000) % _WRAP_MS // 1_000 * _SECOND_US
         for end in ("flowStart", "flowEnd")
     }
 
@@ -719,10 +720,12 @@ PMACCT: Final = (
     Disagreement(
         "pmacct",
         "times of NetFlow v5 and v9, which are uptimes",
-        "the header's second less the whole seconds from then to the header's uptime",
+        "the header's second less the whole seconds from then to the header's uptime; 49 days "
+        "ago, where the time is after the header's",
         US,
         "Cisco's table B-3 and RFC 3954 section 5.1: uptimes are milliseconds. nfacctd subtracts "
-        "whole seconds.",
+        "whole seconds, without a sign; Open vSwitch may write a header a millisecond before it "
+        "sees the packet.",
         _whole_seconds,
     ),
     Disagreement(

@@ -29,7 +29,7 @@ WRONG_PROGRAMS = [
     (BY_HAND, "full", "range(min(count, whole))", "range(1)", "Did you print a line for each"),
     (BY_HAND, "sampled", "sampling & 0x3FFF or 1", "1", "The header's last 16 bits say how the"),
     (BY_HAND, "one", "from_port, to_port, *rest", "to_port, from_port, *rest", "32 and 34 octets"),
-    (BY_HAND, "one", "import sys", "import sys\nraise SystemExit(3)", "did not come to an end"),
+    (BY_HAND, "one", "import sys", "import sys\nraise SystemExit(3)", "ended before it was"),
     (TEMPLATES, "ipfix", "yield record", "yield record\n            return", "read to the end?"),
     (TEMPLATES, "redefined", "templates[sender, version, domain, template_id] = fields",
      "templates.setdefault((sender, version, domain, template_id), fields)",

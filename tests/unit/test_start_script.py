@@ -169,7 +169,8 @@ def checkout(tmp_path: Path) -> Checkout:
     made.add("python3", PYTHON)
     made.add("venv-python", VENV_PYTHON)
     text = (CHECKOUT / "flowlab").read_text()
-    tables = {"lab_programs": LAB_PROGRAMS, "probe_programs": "", "test_programs": TEST_PROGRAMS}
+    tables = dict.fromkeys(("probe_programs", "grade_programs"), "")
+    tables |= {"lab_programs": LAB_PROGRAMS, "test_programs": TEST_PROGRAMS}
     for table, programs in tables.items():
         begin = text.index(f"\n{table}='") + len(f"\n{table}='")
         text = text[:begin] + programs + text[text.index("'", begin) :]

@@ -1,0 +1,92 @@
+"""A class graded: every submission judged in a jail of its own, the same way every time."""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lab.described import WrongFile
+from lab.exercises.check import Marked, Running, check
+from lab.exercises.jail import Jail
+from lab.exercises.submissions import NotTaken, taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lab.exercises.model import Exercise
+    from lab.exercises.submissions import Submission
+
+_PATIENCE_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a submission is worth.
+
+    Attributes:
+        submission: which one.
+        parts: each part of the exercise.
+        says: what is said of the whole.
+    """
+
+    submission: Submission
+    parts: tuple[Marked, ...]
+    says: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """Of all parts that are right."""
+        return sum(one.points for one in self.parts if one.right)
+
+
+def grade(
+    submissions: Sequence[Submission],
+    exercise: Exercise,
+    jobs: int,
+    watch: Callable[[Grade], None] = lambda _: None,
+) -> list[Grade]:
+    """Judge all submissions.
+
+    Args:
+        submissions: what was handed in.
+        exercise: as what.
+        jobs: how many side by side.
+        watch: sees each grade as it comes.
+
+    Returns:
+        The grades, in the order of the submissions.
+    """
+
+    def one(number: int) -> Grade:
+        graded = _graded(submissions[number], exercise, number)
+        watch(graded)
+        return graded
+
+    with ThreadPoolExecutor(jobs) as crew:
+        return list(crew.map(one, range(len(submissions))))
+
+
+def _graded(submission: Submission, exercise: Exercise, number: int) -> Grade:
+    with tempfile.TemporaryDirectory(prefix="flowlab-grade-") as scratch:
+        # The jail's user has to come through; nobody else knows the folder's name.
+        Path(scratch).chmod(0o711)
+        try:
+            work, notes = taken(submission, exercise, Path(scratch) / "submission")
+            marked = check(work, Running(Jail(number).command, _PATIENCE_S, jobs=1))
+        except (NotTaken, WrongFile) as wrong:
+            said = str(wrong).replace(f"{scratch}/submission/", "")
+            return Grade(submission, _nothing(exercise), tuple(said.splitlines()))
+        except Exception as unforeseen:  # noqa: BLE001 (one of them must not end the class)
+            why = f"it could not be judged: {type(unforeseen).__name__}: {unforeseen}"[:300]
+            return Grade(submission, _nothing(exercise), (why,))
+    return Grade(submission, tuple(marked), notes)
+
+
+def _nothing(exercise: Exercise) -> tuple[Marked, ...]:
+    parts = exercise.parts
+    asked = [(one.name, one.points) for one in parts.checks]
+    asked += [(one.asks, one.points) for one in parts.questions]
+    return tuple(Marked(name, points, right=False) for name, points in asked)
