@@ -46,6 +46,8 @@ RECEIVE_BUFFER_OCTETS = 16 << 20
 """Asked for; the kernel grants what net.core.rmem_max allows."""
 DATAGRAM_OCTETS = 65_536
 """Longer than any UDP datagram, so nothing is ever cut."""
+_SHOWN_S = 0.2
+"""So long a datagram is recorded at most before a reader of the growing file sees it."""
 BATCH = 512
 """Datagrams read from one socket before the others get their turn."""
 
@@ -215,6 +217,10 @@ class Copying(Writer):
             except OSError:
                 self.not_copied += 1
 
+    def show(self) -> None:
+        """Let those who read along see what is recorded so far; nothing is brought forward."""
+        Writer.flush(self)
+
 
 class Commands:
     """Lines from a file descriptor, without ever waiting for the rest of one."""
@@ -238,13 +244,17 @@ def serve(ports: Sequence[Port], writer: Copying, commands: Sequence[Commands]) 
             selector.register(port.socket, selectors.EVENT_READ, port)
         for source in commands:
             selector.register(source.descriptor, selectors.EVENT_READ, source)
+        shown_s, unseen = time.monotonic(), False
         while True:
             asked: list[str] = []
-            for key, _ in selector.select():
+            for key, _ in selector.select(_SHOWN_S if unseen else None):
                 if isinstance(key.data, Port):
-                    key.data.receive(writer)
+                    unseen |= key.data.receive(writer) > 0
                 else:
                     asked += key.data.read()
+            if unseen and time.monotonic() - shown_s >= _SHOWN_S:
+                writer.show()
+                shown_s, unseen = time.monotonic(), False
             for command in asked:
                 if command not in ("drain", "stop"):
                     _answer({"error": f"unknown command {command!r}; known: drain, stop"})

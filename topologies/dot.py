@@ -2,6 +2,7 @@
 
 Source: https://graphviz.org/doc/info/lang.html. The numbers at the ends of lines are OpenFlow port
 numbers, as exporters report them; a dashed line is one that what is sent to all does not take.
+Lines have the ids ``link-0``, ``link-1``, … in the order of the topology's links.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ def _lines(topology: Topology) -> Iterator[str]:
         vlan = "" if host.vlan is None else f"\\nVLAN {host.vlan}"
         yield f'  "{host.name}" [shape=ellipse, label="{host.name}\\n{host.ipv4}{vlan}"]'
     switches = {switch.name for switch in topology.switches}
-    for link in topology.links:
-        yield _edge(topology, link, switches)
+    for number, link in enumerate(topology.links):
+        yield _edge(topology, link, switches, number)
 
 
-def _edge(topology: Topology, link: Link, switches: set[str]) -> str:
+def _edge(topology: Topology, link: Link, switches: set[str], number: int) -> str:
     tail, head = (str(p.number) if p.node in switches else "" for p in (link.a, link.b))
-    told = {"taillabel": tail, "headlabel": head, "label": _quality(link)}
+    told = {"id": f"link-{number}", "taillabel": tail, "headlabel": head, "label": _quality(link)}
     if {link.a, link.b} & topology.blocked:
         told["style"] = "dashed"
     attributes = ", ".join(f'{name}="{value}"' for name, value in told.items() if value)

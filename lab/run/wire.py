@@ -11,6 +11,7 @@ import ctypes
 import mmap
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -34,6 +35,8 @@ _SLOTS: Final = _BLOCKS * _BLOCK_OCTETS // _SLOT_OCTETS
 _FRAME_AT: Final = 66  # TPACKET_ALIGN(TPACKET2_HDRLEN + 16) - 14 octets of Ethernet header
 _CHUNK: Final = 4096
 _POLL_S: Final = 0.01
+_SHOWN_S: Final = 0.2
+"""So long a frame is captured at most before a reader of the growing files sees it."""
 
 # linux/if_packet.h, linux/filter.h
 _SOL_PACKET: Final = 263
@@ -93,11 +96,15 @@ class Capture:
             self._slots["status"][self._next : self._next + count] = 0
             self._next = (self._next + count) % _SLOTS
 
+    def show(self) -> None:
+        """Let those who read along see what is captured so far."""
+        for writer in self._writers.values():
+            writer.flush()
+
     def flush(self) -> dict[str, int]:
         """Hand all files to the kernel; return ``packets_in`` (all ports) and ``lost``."""
         self.drain()
-        for writer in self._writers.values():
-            writer.flush()
+        self.show()
         statistics = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         self._lost += struct.unpack("II", statistics)[1]
         return {"packets_in": self.packets_in, "lost": self._lost}
@@ -187,6 +194,7 @@ def serve(ports: Mapping[int, str], folder: Path, line: Connection) -> None:
     """Capture until told to ``stop`` or hung up on; answer each message with the counts."""
     capture = Capture(ports, folder)
     line.send({"packets_in": 0, "lost": 0})
+    shown_s = time.monotonic()
     while True:
         try:
             if line.poll(_POLL_S):
@@ -198,3 +206,6 @@ def serve(ports: Mapping[int, str], folder: Path, line: Connection) -> None:
             capture.flush()
             return
         capture.drain()
+        if time.monotonic() - shown_s >= _SHOWN_S:
+            capture.show()
+            shown_s = time.monotonic()

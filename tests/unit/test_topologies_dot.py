@@ -18,8 +18,8 @@ def build(shape, **parameters):
 
 def test_ports_are_at_the_ends_of_lines_and_what_is_blocked_is_dashed():
     lines = dot(build("ring", switches=3, bandwidth_mbps=10)).splitlines()
-    assert '  "h1" -- "s1" [headlabel="1"]' in lines
-    assert '  "s1" -- "s2" [taillabel="2", headlabel="2", label="10 Mbit/s"]' in lines
+    assert '  "h1" -- "s1" [id="link-0", headlabel="1"]' in lines
+    assert '  "s1" -- "s2" [id="link-3", taillabel="2", headlabel="2", label="10 Mbit/s"]' in lines
     assert sum('style="dashed"' in line for line in lines) == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.decode import Batch, Datagrams
+    from collector.decode.template_store import Templates
     from collector.explain.walk import Line
     from collector.source import Source
 
@@ -37,6 +38,14 @@ _LINES: Final = 150
 WIRE: Final = "on the wire"
 
 Rows = list[dict[str, Any]]
+
+
+class Sender(NamedTuple):
+    """Who sent a datagram: both halves of the address, and the port."""
+
+    upper: int
+    lower: int
+    port: int
 
 
 @dataclass(frozen=True)
@@ -158,12 +167,12 @@ def _exports(folder: Path, points: Rows) -> tuple[pl.DataFrame, Rows, int]:
         for batch in decoded.batches:
             columns = observe(batch, decoded.habits)
             if columns is not None:
-                frames += _told(batch, columns["packets"], block, points)
+                frames += told(batch, columns["packets"], block, points)
         count += len(block)
     return pl.concat(frames), shown, count
 
 
-def _told(batch: Batch, packets: Any, block: Datagrams, points: Rows) -> Iterator[pl.DataFrame]:
+def told(batch: Batch, packets: Any, block: Datagrams, points: Rows) -> Iterator[pl.DataFrame]:
     """Packets that records tell, each when its datagram came; those going out are told twice."""
     came_ns = block.timestamp_ns[np.clip(batch.datagram - 1, 0, None)]
     values = np.ma.filled(np.broadcast_to(packets, len(batch)).astype(np.float64), 0)
@@ -189,19 +198,42 @@ def _explained(
 ) -> dict[str, Any]:
     at, size = int(block.offset[row]), int(block.length[row])
     upper, lower = map(int, block.source[row])
-    walk = Walk(
+    return explained(
         block.buffer[at : at + size].tobytes(),
+        Sender(upper, lower, int(block.source_port[row])),
         decoder.templates,
-        exporter=upper << 64 | lower,
-        socket=int(block.source_port[row]),
+        source.ports.get(int(block.destination_port[row])),
+        number,
         lend=source.habits.templates_serve_all_domains,
     )
-    family = source.ports.get(int(block.destination_port[row]))
-    sender = f"{ip_text(upper, lower)} port {block.source_port[row]}"
+
+
+def explained(
+    octets: bytes,
+    sender: Sender,
+    templates: Templates,
+    family: str | None,
+    number: int,
+    *,
+    lend: bool,
+) -> dict[str, Any]:
+    """A datagram field by field, as a page shows it.
+
+    Args:
+        octets: of the datagram.
+        sender: who sent it.
+        templates: what its sender has announced.
+        family: NetFlow or sFlow, by the port that it came to.
+        number: what it is called.
+        lend: whether templates serve all observation domains of a sender.
+    """
+    exporter = sender.upper << 64 | sender.lower
+    walk = Walk(octets, templates, exporter=exporter, socket=sender.port, lend=lend)
     lines = walk.lines(family)
+    told_by = f"{ip_text(sender.upper, sender.lower)} port {sender.port}"
     return {
         "number": number,
-        "title": f"{family or 'export'} datagram of {sender}, {size} octets",
+        "title": f"{family or 'export'} datagram of {told_by}, {len(octets)} octets",
         "lines": [_line(line) for line in lines[:_LINES]],
         "more": max(0, len(lines) - _LINES),
     }
