@@ -9,7 +9,7 @@ import gc
 import io
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +25,7 @@ from lab import (
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from lab.capsule.outside import Way
     from lab.runner import Ran
@@ -52,6 +52,13 @@ _runs_option = click.option(
     default=Path("runs"),
     show_default=True,
     help="The folder that gets a folder for every run.",
+)
+_listen_option = click.option(
+    "--listen",
+    default="127.0.0.1:0",
+    show_default=True,
+    metavar="ADDRESS:PORT",
+    help="Where the live page is served; port 0 is any free one.",
 )
 _datapath_option = click.option(
     "--datapath",
@@ -140,6 +147,8 @@ def demo(runs: Path, datapath: str) -> None:
     metavar="HOST:PORT",
     help="Send a copy of all export datagrams to a collector outside the run.",
 )
+@click.option("--live", "shown", is_flag=True, help="Show it on a page as it happens.")
+@_listen_option
 @_runs_option
 @_datapath_option
 def run(
@@ -151,6 +160,8 @@ def run(
     junit: Path | None,
     keep_going: bool,
     targets: tuple[str, ...],
+    shown: bool,
+    listen: str,
     runs: Path,
     datapath: str,
 ) -> None:
@@ -162,7 +173,10 @@ def run(
       flowlab run protocols/ipv6 my.yaml --keep-going
       flowlab run --all --repeat 20 --jobs 2 --junit report.xml
       flowlab run one-udp-stream --to 127.0.0.1:9995
+      flowlab run ring --live
     """
+    from contextlib import ExitStack
+
     from lab import batch
 
     if everything == bool(scenarios):
@@ -171,12 +185,74 @@ def run(
     if junit is not None:
         junit.touch()  # better refused now than after all runs
     plan = batch.Plan(tuple(chosen) * repeat, runs, jobs, keep_going)
-    finished = batch.run(plan, _copying(_way(datapath), targets), form)
-    if junit is not None:
-        from lab.report.junit import document
+    way = _copying(_way(datapath), targets)
+    with ExitStack() as page:
+        if shown:
+            page.enter_context(_live_page(runs, None, listen, only_new=True))
+        finished = batch.run(plan, way, form)
+        if junit is not None:
+            from lab.report.junit import document
 
-        junit.write_bytes(document(finished))
+            junit.write_bytes(document(finished))
+        if shown:
+            _until_interrupted()
     sys.exit(_code(finished))
+
+
+@main.command()
+@click.argument(
+    "folder",
+    required=False,
+    metavar="[RUNDIR]",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@_listen_option
+@_runs_option
+def live(folder: Path | None, listen: str, runs: Path) -> None:
+    """Show runs on a page as they happen: always the newest, or one.
+
+    Links, what each exporter has told on one time axis, every datagram to its octets, and the
+    verdict. The page works offline; its address has a token that nobody can guess.
+
+    \b
+    Examples:
+      flowlab live                               beside it: flowlab run one-udp-stream
+      flowlab live runs/one-udp-stream/latest
+      flowlab live --listen 0.0.0.0:8000         for a class, in a network that you trust
+    """
+    with _live_page(runs, folder, listen, only_new=False):
+        _until_interrupted()
+
+
+@contextmanager
+def _live_page(runs: Path, folder: Path | None, listen: str, *, only_new: bool) -> Iterator[None]:
+    """Serve the page about runs, and say where it is."""
+    from datetime import UTC, datetime
+
+    from collector.receive import parse_endpoint
+    from lab.report.live_page.serve import Board, Page
+
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}" if only_new else ""
+    board = Board(runs, folder.resolve() if folder else None, since)
+    try:
+        place = parse_endpoint(listen)
+        page = Page(board, (place.family, place.host, place.port))
+    except (OSError, ValueError) as wrong:
+        stop(Exit.WRONG_INPUT, f"--listen {listen}: {wrong}")
+    with page:
+        click.echo(f"watch it at {page.address}", err=True)
+        yield
+
+
+def _until_interrupted() -> None:
+    import signal
+    import threading
+
+    click.echo("the page stays until you press Control-C", err=True)
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    over.wait()
 
 
 @main.command(epilog=_EXIT_CODES)

@@ -32,6 +32,15 @@ _MOST_TIMES: Final = 50
 _NUMBERS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP}
 _PORTS: Final = (22, 53, 80, 123, 443, 853, 8_080, 8_443)
 _FLAGS: Final = (0x1B, 0x13, 0x02)
+_SYN: Final = 0x02
+_SYN_OCTETS: Final = 60
+"""Of an IPv4 packet with a SYN and the options that Linux sends."""
+_SCANNED: Final = (23, 445, 1_433, 3_389)
+_FLOODED: Final = (80, 443)
+_SWEPT: Final = 0xC6130000
+"""198.19.0.0, of which other flows know nothing (RFC 2544)."""
+_SPOOFED: Final = 0x64400000
+"""100.64.0.0 (RFC 6598)."""
 _ECHO: Final = {4: 0x0800, 6: 0x8000}
 _PREFIX: Final = 0x2001_0DB8 << 32
 ETHERNET_OCTETS: Final = 14
@@ -45,10 +54,12 @@ class Table:
     Attributes:
         columns: one value per flow.
         overhead: octets by which a frame is longer than its IP packet.
+        lone: of each flow, whether it is a single SYN.
     """
 
     columns: Columns
     overhead: int
+    lone: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """How many flows."""
@@ -65,7 +76,11 @@ def table(of: FlowsOf, seed: int) -> Table:
         keys = np.concatenate([keys, more])
         _, first = np.unique(keys, axis=0, return_index=True)
         keys = keys[np.sort(first)]
-    version, source, destination, source_port, destination_port, protocol = keys[: of.different].T
+    keys = keys[: of.different]
+    attacks = _attacks(of, seed, keys)
+    keys[len(keys) - len(attacks) :] = attacks
+    lone = np.arange(of.different) >= of.different - len(attacks)
+    version, source, destination, source_port, destination_port, protocol = keys.T
     number = np.arange(of.different)
     six = np.stack([np.full(of.different, _PREFIX, np.uint64)] * 2)
     label = np.array([of.mpls << 4 | 1], ">u4").view(np.uint8)[1:]
@@ -89,7 +104,24 @@ def table(of: FlowsOf, seed: int) -> Table:
         "dot1qVlanId": np.full(of.different, of.vlan),
         "mplsTopLabelStackSection": np.tile(label, (of.different, 1)),
     }
-    return Table(columns, ETHERNET_OCTETS + _TAG_OCTETS * (bool(of.vlan) + bool(of.mpls)))
+    overhead = ETHERNET_OCTETS + _TAG_OCTETS * (bool(of.vlan) + bool(of.mpls))
+    return Table(columns, overhead, lone)
+
+
+def _attacks(of: FlowsOf, seed: int, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A scan by one of the sources and a flood of one of the destinations, as there are wanted."""
+    rng = np.random.default_rng([seed, 2])
+    quiet = max(1, len(keys) - of.scan - of.flood)
+    scanner, victim = keys[rng.integers(0, quiet), 1], keys[rng.integers(0, quiet), 2]
+    drawn = np.zeros((of.scan + of.flood, 6), np.int64)
+    scan, flood = drawn[: of.scan], drawn[of.scan :]
+    drawn[:, 0], drawn[:, 5] = 4, TCP
+    drawn[:, 3] = rng.integers(1_024, 1 << 16, len(drawn))
+    scan[:, 1], scan[:, 4] = scanner, rng.choice(_SCANNED)
+    scan[:, 2] = _SWEPT + np.arange(len(scan))
+    flood[:, 1] = _SPOOFED + rng.permutation(1 << 16)[: len(flood)]
+    flood[:, 2], flood[:, 4] = victim, rng.choice(_FLOODED)
+    return drawn
 
 
 def _keys(of: FlowsOf, rng: np.random.Generator, wanted: int) -> NDArray[np.int64]:
@@ -159,6 +191,8 @@ def records(
         packets = np.minimum(rng.geometric(1 / of.packets, rows), most)
         packets = np.ones(rows, np.int64) if single else packets
         octets = packets * rng.integers(of.packet_octets[0], of.packet_octets[1] + 1, rows)
+        lone = drawn.lone[which]
+        packets, octets = np.where(lone, 1, packets), np.where(lone, _SYN_OCTETS, octets)
         is_tcp = columns["protocolIdentifier"] == TCP
         now_ns = int(export_ns[-1])
         yield columns | {
@@ -169,7 +203,7 @@ def records(
             "packetTotalCount": packets,
             "octetTotalCount": octets,
             "layer2OctetDeltaCount": octets + drawn.overhead * packets,
-            "tcpControlBits": np.where(is_tcp, rng.choice(_FLAGS, rows), 0),
+            "tcpControlBits": np.where(lone, _SYN, np.where(is_tcp, rng.choice(_FLAGS, rows), 0)),
             "first_ns": first_ns,
             "last_ns": last_ns,
             "export_ns": export_ns,

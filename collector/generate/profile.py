@@ -80,11 +80,19 @@ class FlowsOf(Part):
     vlan: Annotated[int, Field(ge=0, le=4_094)] = 0
     mpls: Annotated[int, Field(ge=0, le=0xF_FFFF)] = Field(default=0, description="A label.")
     interfaces: Annotated[int, Field(ge=1, le=60_000)] = 16
+    scan: Annotated[int, Field(ge=0, le=1 << 16)] = Field(
+        default=0, description="So many of the flows are one source's, a SYN to as many addresses."
+    )
+    flood: Annotated[int, Field(ge=0, le=1 << 16)] = Field(
+        default=0, description="So many of the flows are SYNs of as many sources to one address."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.packet_octets[0] > self.packet_octets[1]:
             raise ValueError("packet_octets: the least is more than the most")
+        if self.scan + self.flood > self.different:
+            raise ValueError("scan and flood are more than there are different flows")
         return self
 
 

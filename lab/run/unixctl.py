@@ -5,15 +5,19 @@ Source: Open vSwitch, ``lib/unixctl.c`` and ``lib/jsonrpc.c``: JSON-RPC 1.0 over
 
 from __future__ import annotations
 
+import codecs
 import json
 import socket
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _LIMIT_S: Final = 10
+_AT_ONCE: Final = 200
+"""Commands: neither side's buffer is ever full of them."""
 
 
 class Refused(Exception):
@@ -31,28 +35,40 @@ def call(path: Path, method: str, *arguments: str) -> str:
 
 
 def calls(path: Path, commands: Iterable[tuple[str, ...]]) -> list[str]:
-    """Send several commands over one connection; see `call`."""
+    """Send several commands over one connection; see `call`.
+
+    They are sent before the first is answered: in each turn of its loop the daemon carries out
+    several of those that wait (``run_connection``), and one turn of many bridges takes its time.
+    """
+    answers: list[str] = []
+    waiting = iter(commands)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_LIMIT_S)
         connection.connect(str(path))
-        return [_transact(connection, command) for command in commands]
+        while some := list(islice(waiting, _AT_ONCE)):
+            answers += _transact(connection, some)
+    return answers
 
 
-def _transact(connection: socket.socket, command: tuple[str, ...]) -> str:
-    method, *arguments = command
-    request = {"id": 0, "method": method, "params": arguments}
-    connection.sendall(json.dumps(request).encode())
-    decoder, answer = json.JSONDecoder(), ""
-    while True:
-        chunk = connection.recv(65536)
-        if not chunk:
-            message = f"the daemon hung up on {method}"
-            raise ConnectionError(message)
-        answer += chunk.decode()
-        try:
-            reply, _ = decoder.raw_decode(answer)
-        except json.JSONDecodeError:
-            continue
+def _transact(connection: socket.socket, commands: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    requests = [
+        {"id": number, "method": method, "params": arguments}
+        for number, (method, *arguments) in enumerate(commands)
+    ]
+    connection.sendall("".join(map(json.dumps, requests)).encode())
+    decoder, text = json.JSONDecoder(), ""
+    read = codecs.getincrementaldecoder("utf-8")()
+    for method, *_ in commands:
+        while True:
+            try:
+                reply, end = decoder.raw_decode(text)
+                break
+            except json.JSONDecodeError:
+                chunk = connection.recv(65536)
+                if not chunk:
+                    raise ConnectionError(f"the daemon hung up on {method}") from None
+                text += read.decode(chunk)
+        text = text[end:].lstrip()
         if reply.get("error"):
             raise Refused(str(reply["error"]).strip())
-        return str(reply["result"])
+        yield str(reply["result"])

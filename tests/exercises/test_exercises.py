@@ -24,6 +24,10 @@ from tests.support import ROOT
 EXERCISES = [one.name for one in all_exercises()]
 BY_HAND, TEMPLATES, SFLOW = "02-netflow5-by-hand", "03-templates-by-hand", "04-sflow-by-hand"
 FIRST, LOST = "01-first-flows", "05-what-got-lost"
+TALKERS, ONE_IN, UNSEEN, LONG, SCAN = (
+    *("06-top-talkers", "07-one-in-n", "08-what-v5-cannot-see"),
+    *("09-how-long-is-a-flow", "10-find-the-scan"),
+)
 WRONG_PROGRAMS = [
     (BY_HAND, "one", "packets, octets, _, _, from", "octets, packets, _, _, from", "dPkts is"),
     (BY_HAND, "full", "range(min(count, whole))", "range(1)", "Did you print a line for each"),
@@ -50,6 +54,21 @@ WRONG_ANSWERS = [
     (LOST, "records", "sent", "with those that never came"),
     (LOST, "missing", "records", "those came"),
     (LOST, "exported", "missing", "those are the ones that did not come"),
+    (TALKERS, "sources", "destinations", "that is how many receive"),
+    (TALKERS, "octets_of_three", "octets_of_busiest", "that is the first of the three"),
+    (TALKERS, "octets_of_three", "octets", "those are the octets of all"),
+    (ONE_IN, "samples", "datagrams", "each carries several"),
+    (ONE_IN, "packets", "records", "those are the samples"),
+    (ONE_IN, "error_percent", "error_percent_of_packets", "not of the packets that they stand for"),
+    (UNSEEN, "in_netflow5", "ipv6_flows", "could not tell of"),
+    (UNSEEN, "octets_missed", "ipv4_octets", "would not be missing"),
+    (UNSEEN, "octets_missed", "ipv6_packets", "those are packets"),
+    (SCAN, "scanner", "busiest_source", "a scan is small"),
+    (SCAN, "victim", "busiest_destination", "a flood of SYNs is small"),
+    (SCAN, "attackers", "sources", "those are all that send"),
+    (LONG, "flows", "records", "those are records"),
+    (LONG, "longest_s", "median_s", "a flow in the middle"),
+    (LONG, "octets_of_longest", "octets_of_largest_flow", "another one lasts longer"),
 ]
 """Which question is answered by what else, and what is said of it."""
 

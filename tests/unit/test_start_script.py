@@ -169,7 +169,7 @@ def checkout(tmp_path: Path) -> Checkout:
     made.add("python3", PYTHON)
     made.add("venv-python", VENV_PYTHON)
     text = (CHECKOUT / "flowlab").read_text()
-    tables = dict.fromkeys(("probe_programs", "grade_programs"), "")
+    tables = dict.fromkeys(("probe_programs", "graph_programs", "grade_programs"), "")
     tables |= {"lab_programs": LAB_PROGRAMS, "test_programs": TEST_PROGRAMS}
     for table, programs in tables.items():
         begin = text.index(f"\n{table}='") + len(f"\n{table}='")

@@ -19,7 +19,7 @@ _SWITCHES: Final = 3
 """Drawn one below the other; more are not read."""
 _FLOWS: Final = 12
 _WIDTH: Final = 720
-_COLOURS: Final = ["#888888", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+COLOURS: Final = ["#888888", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 """The wire, then exporters: Okabe and Ito's, told apart by the colour-blind too."""
 _OUTCOMES: Final = {
     "PASS": "#009E73",
@@ -147,7 +147,7 @@ def _verdict(facts: Facts) -> Chart | None:
 def _colours(facts: Facts, truth: str) -> dict[str, list[str]]:
     """Grey for the truth, and for each exporter the same colour in all figures."""
     who = [truth, *dict.fromkeys(point["exporter"] for point in facts.points)]
-    return {"domain": who, "range": [_COLOURS[n % len(_COLOURS)] for n in range(len(who))]}
+    return {"domain": who, "range": [COLOURS[n % len(COLOURS)] for n in range(len(who))]}
 
 
 def _counted(rows: Rows) -> Rows:

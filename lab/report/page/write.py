@@ -26,7 +26,7 @@ _FOLDER: Final = Path(__file__).parent
 _SCALE: Final = 2.0
 """Pixels of a PNG per pixel of the chart."""
 _COMPLAINTS: Final = 100
-_CHAIN: Final = (
+CHAIN: Final = (
     ("declared", "the scenario"),
     ("sent", "the traffic programs"),
     ("on the wire", "captured at the switch ports"),
@@ -47,8 +47,8 @@ def page(runs: Sequence[Facts]) -> str:
         runs=[_shown(facts, number) for number, facts in enumerate(runs)],
         charts=_script([chart for one in charts for chart in one.values()]),
         names=[list(one) for one in charts],
-        vega=Markup(_bundle()),  # noqa: S704 - the library's own code
-        chain=_CHAIN,
+        vega=Markup(vega()),  # noqa: S704 - the library's own code
+        chain=CHAIN,
         version=__version__,
     )
 
@@ -100,7 +100,7 @@ def _script(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no markup is left in it
 
 
-def _bundle() -> str:
+def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script; put together once, then kept."""
     name = f"vega-{version('vl-convert-python')}.js"
     for folder in (Path(sys.prefix, "lib", "flowlab"), Path("~/.cache/flowlab").expanduser()):

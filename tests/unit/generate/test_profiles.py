@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from collector import pcap
 from collector.arrival import without_duplicates
 from collector.corpus.case import MEASURES, OBSERVER
 from collector.decode import BY_NAME, STANDARD, decode
 from collector.flows import flow_json, flows
+from collector.generate.flows import records, table
+from collector.generate.profile import FlowsOf
 from lab.profiles import Plan, all_profiles, read_profile, write
 
 PROFILES = [path.stem for path in all_profiles()]
@@ -54,3 +57,30 @@ def test_what_is_true_is_what_the_decoders_say(name, tmp_path):
     assert counts["missing"] in (lost, None)
     assert counts["undecodable"] == len(decoded.summary.undecodable)
     assert case.manifest.features
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_scan_and_a_flood_are_single_syns_and_change_nothing_else(seed):
+    quiet = FlowsOf(different=300, sources=20, destinations=40)
+    attacked = quiet.model_copy(update={"different": 370, "scan": 30, "flood": 40})
+    drawn = table(attacked, seed)
+    (some,) = records(attacked, drawn, 370, seed)
+    lone = drawn.lone[some["tuple"]]
+    assert lone.sum() == 70
+    assert set(some["packetDeltaCount"][lone]) == {1}
+    assert set(some["octetDeltaCount"][lone]) == {60}
+    assert set(some["tcpControlBits"][lone]) == {2}
+    scan, flood = slice(300, 330), slice(330, 370)
+    source, destination = (drawn.columns[f"{end}IPv4Address"] for end in ("source", "destination"))
+    assert len(set(source[scan])) == len(set(destination[flood])) == 1
+    assert len(set(destination[scan])) == 30
+    assert len(set(source[flood])) == 40
+    assert source[300] in source[:300]
+    assert destination[330] in destination[:300]
+    assert not table(quiet, seed).lone.any()
+
+
+def test_attacks_are_some_of_the_flows():
+    with pytest.raises(ValidationError, match="more than there are different flows"):
+        FlowsOf(different=10, scan=6, flood=5)
+    assert table(FlowsOf(different=10, scan=6, flood=4), 1).lone.all()

@@ -1,0 +1,389 @@
+"""A run folder that still grows, read along: files in, plain values out.
+
+Nothing of the run knows that somebody reads. What it writes for the verdict, captures of the wire
+and recorded datagrams, is what the page shows; so a run that is over can be looked at as well.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from collector import pcap
+from collector.decode import OPEN_VSWITCH, PORTS, Decoder
+from collector.decode.address import ip_text, mac_text
+from collector.extract import datagrams
+from collector.observations import observe
+from exporters import Bridge
+from lab.report.page.facts import WIRE, Sender, explained, told
+from lab.scenario.model import Scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from collector.decode import Batch, Datagrams
+    from collector.pcap import Capture
+    from topologies.model import Link
+
+_HEAD_OCTETS: Final = 24
+_MOST_OCTETS: Final = 16 << 20
+"""Of a file, at one look."""
+_BIN_NS: Final = 50_000_000
+_STEPS: Final = 200
+"""Points of a line at most."""
+_KEPT: Final = 50_000
+"""Datagrams that can be opened: the latest."""
+_SHOWN: Final = 40
+_COMPLAINTS: Final = 20
+_NO_RECORDS: Final = "templates, or nothing that counts"
+_PROTOCOLS: Final = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
+
+
+class _Kept(NamedTuple):
+    """Where a datagram is in the recording, and whose it is."""
+
+    at: int
+    octets: int
+    sender: Sender
+    family: str | None
+
+
+class Tail:
+    """A capture that grows at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._head = b""
+        self.at = _HEAD_OCTETS
+        """So far it has been read: octets of the file."""
+
+    def more(self) -> Capture | None:
+        """The whole frames that came since; their offsets are those behind a file's header."""
+        try:
+            with self._path.open("rb") as file:
+                self._head = self._head or file.read(_HEAD_OCTETS)
+                file.seek(self.at)
+                octets = file.read(_MOST_OCTETS)
+        except FileNotFoundError:
+            return None
+        if len(self._head) < _HEAD_OCTETS or not octets:
+            self._head = self._head if len(self._head) == _HEAD_OCTETS else b""
+            return None
+        capture = pcap.read(io.BytesIO(self._head + octets))
+        if not len(capture):
+            return None
+        self.at += int(capture.offsets[-1] + capture.lengths[-1]) - _HEAD_OCTETS
+        return capture
+
+
+class _Line:
+    """How many packets became known, by time."""
+
+    def __init__(self) -> None:
+        self._bins: NDArray[np.float64] = np.zeros(256)
+
+    def add(self, since_ns: NDArray[np.int64], packets: NDArray[np.float64] | float) -> None:
+        """Add packets that became known so long after the beginning."""
+        where = np.maximum(since_ns, 0) // _BIN_NS
+        if not len(where):
+            return
+        more = int(where.max()) + 1 - len(self._bins)
+        if more > 0:
+            self._bins = np.concatenate([self._bins, np.zeros(max(more, len(self._bins)))])
+        np.add.at(self._bins, where, packets)
+
+    def points(self, end_ns: int) -> list[tuple[float, float]]:
+        """Seconds and the sum until then, up to now; steps that change nothing are left out."""
+        bins = self._bins[: end_ns // _BIN_NS + 1]
+        wide = -(-len(bins) // _STEPS)
+        sums = np.add.reduceat(bins, np.arange(0, len(bins), wide)).cumsum()
+        ends_s = np.minimum(np.arange(1, len(sums) + 1) * wide * _BIN_NS, end_ns) / 1e9
+        changes = np.flatnonzero(np.diff(sums, prepend=0.0))
+        chosen = np.union1d(changes, [len(sums) - 1])
+        lines = zip(ends_s[chosen].tolist(), sums[chosen].tolist(), strict=True)
+        return [(0.0, 0.0), *((round(s, 3), round(n, 1)) for s, n in lines)]
+
+
+class Following:
+    """One run, followed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin; reads what is known before the run.
+
+        Raises:
+            OSError: the folder is not there, or not complete yet.
+            ValueError: likewise.
+        """
+        self.folder = folder
+        self.scenario = Scenario.model_validate(_json(folder / "scenario.json"))
+        self.topology = self.scenario.build_topology()
+        points = _json(folder / "expected.json")["points"]
+        self._points = [one for one in points if not one["also_to"] or one["address"]]
+        self.exporters = list(dict.fromkeys(one["exporter"] for one in self._points))
+        self.switches = [switch.name for switch in self.topology.switches]
+        self._told_by = _told_by(self.scenario)
+        self._came: dict[tuple[str, str], set[int]] = {}
+        self._exports = Tail(folder / "exports.pcap")
+        self._decoder = Decoder(OPEN_VSWITCH, PORTS)
+        names = {port.name for one in self.switches for port in self.topology.ports(one)}
+        wire = folder / "wire"
+        self._wire = {
+            (name, way): Tail(wire / f"{name}-{way}.pcap")
+            for name in names
+            for way in ("in", "out")
+        }
+        self._ends = [_switch_end(link, set(self.switches)) for link in self.topology.links]
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._begun_ns = 0
+        self._now_ns = 0
+        self._load: dict[tuple[str, str], tuple[int, int]] = {}
+        self._looked_ns = 0
+        self._count = 0
+        self._kept: deque[_Kept] = deque(maxlen=_KEPT)
+        self._latest: deque[dict[str, Any]] = deque(maxlen=_SHOWN)
+        self._flows: deque[dict[str, Any]] = deque(maxlen=_SHOWN)
+        self._ended_s: float | None = None
+        self._verdict: dict[str, Any] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is a verdict."""
+        return self._verdict is not None
+
+    def look(self, now_ns: int) -> None:
+        """Read what has come since.
+
+        Args:
+            now_ns: the time, since 1970.
+        """
+        verdict = self._verdict or self._read_verdict()
+        self._look_at_wire(now_ns)
+        capture = self._exports.more() if self._begun_ns else None
+        if capture is not None:
+            self._take(datagrams(capture), self._exports.at)
+        if verdict is not None and capture is None:
+            self._verdict = verdict
+        elif not self.is_over:
+            self._now_ns = max(self._now_ns, now_ns)
+
+    def _look_at_wire(self, now_ns: int) -> None:
+        load = {}
+        for (port, way), tail in self._wire.items():
+            capture = tail.more()
+            if capture is None:
+                continue
+            if not self._begun_ns:
+                self._begun_ns = int(capture.timestamps_ns.min())
+            load[port, way] = len(capture), int(capture.original_lengths.sum())
+            self._now_ns = max(self._now_ns, int(capture.timestamps_ns.max()))
+            if way == "in":
+                switch = port.rpartition("-")[0]
+                self._line(switch, WIRE).add(capture.timestamps_ns - self._begun_ns, 1.0)
+        took_s = max((now_ns - self._looked_ns) / 1e9, 0.001)
+        self._load = {
+            key: (round(packets / took_s), round(8 * octets / took_s))
+            for key, (packets, octets) in load.items()
+        }
+        self._looked_ns = now_ns
+
+    def _line(self, switch: str, who: str) -> _Line:
+        return self._lines.setdefault((switch, who), _Line())
+
+    def _take(self, block: Datagrams, end: int) -> None:
+        """Take datagrams, the last of which ends at this octet of the recording."""
+        decoded = self._decoder.decode(block)
+        records = np.zeros(len(block), np.int64)
+        who: dict[int, str] = {}
+        base = end - int(block.offset[-1] + block.length[-1]) if len(block) else 0
+        for batch in decoded.batches:
+            rows = batch.datagram[batch.datagram > 0] - 1
+            np.add.at(records, rows, 1)
+            who |= dict.fromkeys(np.unique(rows).tolist(), batch.protocol)
+            columns = observe(batch, decoded.habits)
+            if columns is not None:
+                self._tell(batch, columns, block)
+        for row in range(len(block)):
+            self._count += 1
+            upper, lower = map(int, block.source[row])
+            family = PORTS.get(int(block.destination_port[row]))
+            sender = Sender(upper, lower, int(block.source_port[row]))
+            at, octets = base + int(block.offset[row]), int(block.length[row])
+            self._kept.append(_Kept(at, octets, sender, family))
+            since_ns = max(0, int(block.timestamp_ns[row]) - self._begun_ns)
+            exporter = self._told_by.get(int(block.destination_port[row]), family or "?")
+            what = "records" if records[row] else _NO_RECORDS
+            self._came.setdefault((exporter, what), set()).add(since_ns // _BIN_NS)
+            self._latest.append(
+                {
+                    "number": self._count,
+                    "s": round(since_ns / 1e9, 3),
+                    "protocol": who.get(row, family or "?"),
+                    "octets": octets,
+                    "records": int(records[row]),
+                }
+            )
+
+    def _since(self, when_ns: int) -> float:
+        return round(max(0, when_ns - self._begun_ns) / 1e9, 3)
+
+    def _tell(self, batch: Batch, columns: Any, block: Datagrams) -> None:
+        self._now_ns = max(self._now_ns, int(block.timestamp_ns.max()))
+        for frame in told(batch, columns["packets"], block, self._points):
+            switch, name = frame["switch"][0], frame["who"][0]
+            since_ns = frame["ns"].to_numpy() - self._begun_ns
+            self._line(switch, name).add(since_ns, frame["packets"].to_numpy())
+        for row in range(max(0, len(batch) - _SHOWN), len(batch)):
+            came = block.timestamp_ns[max(0, int(batch.datagram[row]) - 1)]
+            flow = {
+                "s": self._since(int(came)),
+                "datagram": self._count + int(batch.datagram[row]),
+                "protocol": batch.protocol,
+                "flow": _flow_text(columns, row),
+                "packets": _count_of(columns, "packets", row),
+                "octets": _count_of(columns, "octets_l3", row)
+                or _count_of(columns, "octets_l2", row),
+            }
+            self._flows.append(flow)
+
+    def _read_verdict(self) -> dict[str, Any] | None:
+        """What came out; None: nothing yet."""
+        with suppress(OSError, ValueError):
+            verdict = _json(self.folder / "verdict.json")
+            witnesses = _json(self.folder / "witnesses.json")
+            ended_ns = witnesses.get("traffic_finished_ns")
+            if ended_ns and self._begun_ns:
+                self._ended_s = self._since(int(ended_ns))
+            bad = [one for one in verdict["checks"] if one["verdict"] in ("FAIL", "INVALID")]
+            passed = sum(one["verdict"] == "PASS" for one in verdict["checks"])
+            links = [one["link"] for one in verdict["experiment"]]
+            return {
+                "verdict": verdict["verdict"],
+                "passed": passed + verdict.get("passed_besides", 0),
+                "broken": sorted({end.strip() for link in links for end in link.split("→")}),
+                "experiment": verdict["experiment"],
+                "look_for": verdict["look_for"],
+                "bad": [
+                    {key: str(one[key]) for key in _TOLD} | {"flow": _about(one["flow"])}
+                    for one in bad[:_COMPLAINTS]
+                ],
+                "more": max(0, len(bad) - _COMPLAINTS),
+            }
+        return None
+
+    def seen(self, switch: str) -> dict[str, Any]:
+        """What the page shows now, of one switch's exporters."""
+        end_ns = max(self._now_ns - self._begun_ns, 0) if self._begun_ns else 0
+        known = [
+            {"who": who, "s": s, "packets": packets}
+            for (at, who), line in self._lines.items()
+            if at == switch
+            for s, packets in line.points(end_ns)
+        ]
+        return {
+            "stage": self._stage(),
+            "s": round(end_ns / 1e9, 2),
+            "ended_s": self._ended_s,
+            "known": known,
+            "came": self._ticks(end_ns),
+            "links": [self._link(number) for number in range(len(self._ends))],
+            "datagrams": list(self._latest),
+            "datagrams_in_all": self._count,
+            "flows": list(self._flows),
+            "verdict": self._verdict,
+        }
+
+    def _ticks(self, end_ns: int) -> list[dict[str, Any]]:
+        """When datagrams came, by exporter; as finely as a line has points."""
+        wide = -(-(end_ns // _BIN_NS + 1) // _STEPS)
+        return [
+            {"who": who, "what": what, "s": round(place * wide * _BIN_NS / 1e9, 3)}
+            for (who, what), bins in self._came.items()
+            for place in sorted({one // wide for one in bins})
+        ]
+
+    def _stage(self) -> str:
+        if self.is_over:
+            return "judged"
+        if (self.folder / "witnesses.json").exists():
+            return "judging"
+        return "running" if self._begun_ns else "starting"
+
+    def _link(self, number: int) -> dict[str, int]:
+        port = self._ends[number]
+        inward, outward = (self._load.get((port, way), (0, 0)) for way in ("in", "out"))
+        return {
+            "pps": 0 if self.is_over else inward[0] + outward[0],
+            "bps": 0 if self.is_over else inward[1] + outward[1],
+        }
+
+    def datagram(self, number: int) -> dict[str, Any] | None:
+        """A datagram field by field; None: there is none, or it was long ago."""
+        place = number - 1 - (self._count - len(self._kept))
+        if not 0 <= place < len(self._kept):
+            return None
+        kept = self._kept[place]
+        with (self.folder / "exports.pcap").open("rb") as file:
+            file.seek(kept.at)
+            octets = file.read(kept.octets)
+        return explained(
+            octets,
+            kept.sender,
+            self._decoder.templates,
+            kept.family,
+            number,
+            lend=OPEN_VSWITCH.templates_serve_all_domains,
+        )
+
+
+_TOLD: Final = ("exporter", "observation_point", "measure", "expected", "observed", "why")
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _told_by(scenario: Scenario) -> dict[int, str]:
+    """The exporter by the port that its datagrams go to."""
+    return {
+        int(one.rpartition(":")[2]): exporter.name
+        for exporter in reversed(scenario.exporters)
+        for switch in scenario.build_topology().switches
+        for one in exporter.destinations(Bridge(switch.name, switch.number))
+    }
+
+
+def _switch_end(link: Link, switches: set[str]) -> str:
+    return link.a.name if link.a.node in switches else link.b.name
+
+
+def _value(columns: Any, name: str, row: int) -> int:
+    column = np.ma.filled(columns[name], 0)
+    return int(column) if np.ndim(column) == 0 else int(column[row])
+
+
+def _count_of(columns: Any, name: str, row: int) -> int | None:
+    return _value(columns, name, row) if name in columns else None
+
+
+def _flow_text(columns: Any, row: int) -> str:
+    version = _value(columns, "ipVersion", row)
+    ends = []
+    for end in ("source", "destination"):
+        upper, lower = (_value(columns, f"{end}_{half}", row) for half in ("upper", "lower"))
+        port = _value(columns, f"{end}TransportPort", row)
+        name = ip_text(upper, lower) if version else mac_text(lower)
+        ends.append(f"{name} port {port}" if port else name)
+    number = _value(columns, "protocolIdentifier", row)
+    kind = _PROTOCOLS.get(number, str(number)) if version else "no IP"
+    return f"{kind} {ends[0]} → {ends[1]}"
+
+
+def _about(flow: dict[str, Any] | None) -> str:
+    return " ".join(str(value) for value in (flow or {}).values())

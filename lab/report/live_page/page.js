@@ -1,0 +1,186 @@
+// The live page: what the stream of states says is put into the page. Nothing is asked of anybody but its own server.
+
+const $ = id => document.getElementById(id);
+const STAGES = {
+  waiting: "waiting for a run", starting: "the network is being built", running: "traffic is running",
+  judging: "the exporters have told all; it is being judged", judged: "judged",
+};
+let run = null, view = null, stream = null, chosen = "", shown = "", opened = 0;
+
+function put(parent, name, text, kind) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (kind) made.className = kind;
+  parent.append(made);
+  return made;
+}
+
+async function ask(path) {
+  const answer = await fetch(path);
+  return answer.ok ? answer.json() : null;
+}
+
+async function begin(id) {
+  const told = await ask("run");
+  if (told === null || told.run !== id) return;
+  run = told;
+  document.title = `${run.title} · flowlab live`;
+  $("title").textContent = run.title;
+  $("description").textContent = run.description;
+  if (run.drawing) $("network").innerHTML = run.drawing;
+  else $("network").replaceChildren(Object.assign(document.createElement("pre"), { textContent: run.picture }));
+  $("links").replaceChildren();
+  for (const link of run.links) put($("links"), "li", link);
+  const legend = $("switches").querySelector("legend");
+  $("switches").replaceChildren(legend);
+  run.switches.forEach((name, number) => {
+    const label = put($("switches"), "label");
+    const choice = put(label, "input");
+    Object.assign(choice, { type: "radio", name: "switch", value: name, checked: number === 0 });
+    label.append(` ${name}`);
+    choice.addEventListener("change", () => { chosen = name; listen(); });
+  });
+  for (const id of ["datagrams", "flows", "octets"]) $(id).replaceChildren();
+  $("octets-title").textContent = "None is open.";
+  $("end").hidden = true;
+  shown = "";
+  const drawn = await window.vegaEmbed($("panes"), run.chart, { actions: false, renderer: "svg", logLevel: 1 });
+  view = drawn.view;
+}
+
+function amount(bits) {
+  for (const [unit, name] of [[1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"]])
+    if (bits >= unit) return `${(bits / unit).toFixed(1)} ${name}`;
+  return `${bits} bit/s`;
+}
+
+function links(loads) {
+  loads.forEach(({ pps, bps }, number) => {
+    const item = $("links").children[number];
+    if (item) item.textContent = `${run.links[number]}: ${pps} packets/s, ${amount(bps)}`;
+    const edge = document.getElementById(`link-${number}`);
+    const line = edge && edge.querySelector("path");
+    if (!line) return;
+    edge.classList.toggle("busy", pps > 0);
+    line.style.strokeWidth = pps ? 1.5 + 1.5 * Math.log10(1 + pps) : 1;
+    line.style.animationDuration = `${Math.max(0.15, 1.5 - 0.3 * Math.log10(1 + pps))}s`;
+  });
+}
+
+function opener(cell, number) {
+  const button = put(cell, "button", number);
+  button.setAttribute("aria-label", `open datagram ${number}`);
+  button.setAttribute("aria-pressed", String(number === opened));
+  button.addEventListener("click", () => open(number));
+}
+
+function rows(body, values, fill) {
+  // Whoever is about to press a button keeps it: a table that has the focus stays as it is.
+  if (body.contains(document.activeElement)) return;
+  body.replaceChildren();
+  for (const value of values.slice().reverse()) fill(put(body, "tr"), value);
+}
+
+async function open(number) {
+  const datagram = await ask(`datagram/${number}`);
+  opened = number;
+  for (const button of document.querySelectorAll("td button"))
+    button.setAttribute("aria-pressed", String(button.textContent === String(number)));
+  $("octets").replaceChildren();
+  if (datagram === null) { $("octets-title").textContent = `Datagram ${number} is no longer kept; the run's exports.pcap has it.`; return; }
+  $("octets-title").textContent = `${number}: ${datagram.title}`;
+  for (const [offset, octets, depth, name, value, meaning, section] of datagram.lines) {
+    const row = put($("octets"), "tr");
+    if (octets === "") {
+      const heading = put(row, "td", name + (section ? `  [${section}]` : ""));
+      heading.colSpan = 4;
+      heading.style.fontWeight = "600";
+    } else {
+      put(row, "td", offset, "number");
+      put(row, "td", octets, "octets");
+      put(row, "td", name).style.paddingLeft = `${depth}em`;
+      put(row, "td", [value, meaning && `(${meaning})`, section && `[${section}]`].filter(Boolean).join("  "));
+    }
+  }
+  if (datagram.more) put(put($("octets"), "tr"), "td", `… and ${datagram.more} fields more`).colSpan = 4;
+  $("h-octets").focus();
+}
+
+function end(verdict) {
+  $("end").hidden = false;
+  $("verdict").textContent = verdict.verdict;
+  $("verdict").className = `verdict ${verdict.verdict}`;
+  $("passed").textContent = `${verdict.passed} comparisons hold${verdict.bad.length ? `, ${verdict.bad.length + verdict.more} do not` : ""}.`;
+  $("chain").replaceChildren();
+  for (const [name, who] of run.chain) {
+    const broken = verdict.broken.includes(name);
+    put(put($("chain"), "li", broken ? `${name} ✗` : name, broken ? "broken" : ""), "small", who);
+  }
+  $("said").replaceChildren();
+  for (const one of verdict.experiment) put($("said"), "p", `${one.link}: ${one.what}`, "INVALID");
+  for (const line of verdict.look_for) put($("said"), "p", `Look for: ${line}`, "soft");
+  $("bad").replaceChildren();
+  if (!verdict.bad.length) return;
+  const table = put($("bad"), "table");
+  const head = put(table, "tr");
+  const names = ["exporter", "observation_point", "flow", "measure", "expected", "observed", "why"];
+  for (const name of names) put(head, "th", name.replace("_", " "));
+  for (const one of verdict.bad) {
+    const row = put(table, "tr");
+    for (const name of names) put(row, "td", one[name]);
+  }
+}
+
+async function take(state) {
+  $("stage").textContent = STAGES[state.stage] ?? state.stage;
+  if (state.run === null) return;
+  if (run === null || run.run !== state.run) await begin(state.run);
+  if (run === null || run.run !== state.run) return;
+  $("clock").textContent = `${state.s.toFixed(1)} s`;
+  $("count").textContent = state.datagrams_in_all;
+  links(state.links);
+  rows($("datagrams"), state.datagrams, (row, one) => {
+    opener(put(row, "td"), one.number);
+    put(row, "td", one.s.toFixed(2), "number");
+    put(row, "td", one.protocol);
+    put(row, "td", one.octets, "number");
+    put(row, "td", one.records, "number");
+  });
+  rows($("flows"), state.flows, (row, one) => {
+    put(row, "td", one.s.toFixed(2), "number");
+    put(row, "td", one.protocol);
+    opener(put(row, "td"), one.datagram);
+    put(row, "td", one.flow);
+    put(row, "td", one.packets ?? "", "number");
+    put(row, "td", one.octets ?? "", "number");
+  });
+  const marks = JSON.stringify([state.known, state.came]);
+  if (view && marks !== shown) {
+    shown = marks;
+    await view.data("known", state.known).data("came", state.came).runAsync();
+  }
+  if (state.verdict) end(state.verdict);
+}
+
+function listen() {
+  if (stream) stream.close();
+  stream = new EventSource(`stream?switch=${encodeURIComponent(chosen)}`);
+  // A page that is slower than the stream leaves states out, but never the last one.
+  let busy = false, latest = null;
+  stream.onmessage = async event => {
+    latest = event.data;
+    if (busy) return;
+    busy = true;
+    try {
+      while (latest !== null) {
+        const state = JSON.parse(latest);
+        latest = null;
+        await take(state);
+        document.body.dataset.states = Number(document.body.dataset.states ?? 0) + 1;
+      }
+    } finally { busy = false; }
+  };
+  stream.onerror = () => { $("stage").textContent = "flowlab is gone; this is what it showed last"; };
+}
+
+listen();

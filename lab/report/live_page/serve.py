@@ -1,0 +1,279 @@
+"""The server of the live page: on the loopback, behind a token, for as long as somebody wants it.
+
+Knows: HTTP and who may ask. What is shown is `follow`'s. Streams are server-sent events
+(https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from lab.report.live_page.chart import panes
+from lab.report.live_page.follow import Following
+from lab.report.page.write import CHAIN, vega
+from topologies.dot import dot
+from topologies.picture import draw
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+_HERE: Final = Path(__file__).parent
+_EVERY_S: Final = 0.4
+_READY_S: Final = 10.0
+_STREAMS: Final = 64
+"""At a time: a class, and not more than that."""
+_LAYOUT_S: Final = 20.0
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class Board:
+    """The run that is shown: one, or always the newest."""
+
+    def __init__(self, runs: Path, folder: Path | None = None, since: str = "") -> None:
+        """Nothing is read yet.
+
+        Args:
+            runs: the folder of all runs.
+            folder: the one to show; None: the newest.
+            since: only runs that began then or later, as their folders are called.
+        """
+        self._runs = runs
+        self._only = folder
+        self._since = since
+        self._lock = threading.Lock()
+        self._following: Following | None = None
+        self._looked_s = 0.0
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def look(self) -> None:
+        """Read what has come since the last look; however many ask, as often as for one."""
+        with self._lock:
+            if time.monotonic() - self._looked_s < _EVERY_S / 2:
+                return
+            self._looked_s = time.monotonic()
+        folder = self._only or newest(self._runs, self._since)
+        with self._lock:
+            if folder is not None and (self._following is None or self._following.folder != folder):
+                # It is there a moment before what is in it.
+                with contextlib.suppress(OSError, ValueError):
+                    self._following = Following(folder)
+            if self._following is not None and not self._following.is_over:
+                self._following.look(time.time_ns())
+
+    def run(self) -> dict[str, Any] | None:
+        """What does not change while a run is shown; None: there is none."""
+        with self._lock:
+            following = self._following
+        if following is None:
+            return None
+        if _id(following) not in self._told:
+            self._told = {_id(following): self._of(following)}
+        return self._told[_id(following)]
+
+    def _of(self, following: Following) -> dict[str, Any]:
+        scenario = following.scenario
+        return {
+            "run": _id(following),
+            "title": scenario.title,
+            "description": scenario.description or "",
+            "switches": following.switches,
+            "exporters": following.exporters,
+            "links": [f"{one.a.node} to {one.b.node}" for one in following.topology.links],
+            "drawing": _drawing(following),
+            "picture": draw(following.topology),
+            "chart": panes(following.exporters),
+            "chain": CHAIN,
+        }
+
+    def seen(self, switch: str) -> dict[str, Any]:
+        """What changes: of one switch, or of the first."""
+        with self._lock:
+            following = self._following
+            if following is None:
+                return {"run": None, "stage": "waiting"}
+            chosen = switch if switch in following.switches else following.switches[0]
+            return {"run": _id(following), "switch": chosen, **following.seen(chosen)}
+
+    def datagram(self, number: int) -> dict[str, Any] | None:
+        """A datagram field by field."""
+        with self._lock:
+            return None if self._following is None else self._following.datagram(number)
+
+
+def newest(runs: Path, since: str = "") -> Path | None:
+    """The run folder that was made last; folders are called by their time."""
+    found = [
+        run
+        for scenario in runs.glob("*/")
+        for run in scenario.glob("????-??-??T*Z")
+        if run.name >= since
+    ]
+    return max(found, key=lambda run: run.name, default=None)
+
+
+def _id(following: Following) -> str:
+    return f"{following.folder.parent.name}/{following.folder.name}"
+
+
+def _drawing(following: Following) -> str:
+    """The network as SVG; empty where there is no Graphviz to lay it out."""
+    program = shutil.which("dot")
+    if program is None:
+        return ""
+    try:
+        drawn = subprocess.run(
+            (program, "-Tsvg"),
+            input=dot(following.topology).encode(),
+            capture_output=True,
+            check=True,
+            timeout=_LAYOUT_S,
+        ).stdout.decode()
+    except (subprocess.SubprocessError, OSError):
+        return ""
+    return drawn[drawn.index("<svg") :]
+
+
+class Page:
+    """The page being served, in a thread of its own."""
+
+    def __init__(self, board: Board, listen: tuple[socket.AddressFamily, str, int]) -> None:
+        """Open the port.
+
+        Args:
+            board: what is shown.
+            listen: the family, address and port; port 0 is any free one.
+
+        Raises:
+            OSError: the address is taken, or not of this machine.
+        """
+        self._board = board
+        self._token = secrets.token_urlsafe(16)
+        self._streams = 0
+        self._socket = socket.create_server(listen[1:], family=listen[0])
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                Starlette(
+                    routes=[
+                        Route("/{token}/", self._page),
+                        Route("/{token}/page.js", self._script),
+                        Route("/{token}/vega.js", self._vega),
+                        Route("/{token}/run", self._run),
+                        Route("/{token}/stream", self._stream),
+                        Route("/{token}/datagram/{number:int}", self._datagram),
+                    ]
+                ),
+                log_level="error",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), daemon=True
+        )
+
+    @property
+    def address(self) -> str:
+        """What a browser is given."""
+        host, port = self._socket.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        return f"http://{name}:{port}/{self._token}/"
+
+    def __enter__(self) -> Self:
+        """Serve."""
+        self._thread.start()
+        # The first time ever it is put together, which takes seconds: until somebody asks.
+        threading.Thread(target=vega, daemon=True).start()
+        until_s = time.monotonic() + _READY_S
+        while not self._server.started and time.monotonic() < until_s:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it; streams are cut."""
+        self._server.should_exit = True
+        self._thread.join(_READY_S)
+        self._socket.close()
+
+    def _allow(self, request: Request) -> None:
+        if not secrets.compare_digest(request.path_params["token"], self._token):
+            raise HTTPException(404)
+
+    async def _page(self, request: Request) -> Response:
+        self._allow(request)
+        return HTMLResponse((_HERE / "page.html").read_bytes(), headers=_HEADERS)
+
+    async def _script(self, request: Request) -> Response:
+        self._allow(request)
+        return _javascript((_HERE / "page.js").read_bytes())
+
+    async def _vega(self, request: Request) -> Response:
+        self._allow(request)
+        return _javascript((await asyncio.to_thread(vega)).encode())
+
+    async def _run(self, request: Request) -> Response:
+        self._allow(request)
+        return JSONResponse(await asyncio.to_thread(self._board.run), headers=_HEADERS)
+
+    async def _datagram(self, request: Request) -> Response:
+        self._allow(request)
+        number = request.path_params["number"]
+        found = await asyncio.to_thread(self._board.datagram, number)
+        if found is None:
+            raise HTTPException(404)
+        return JSONResponse(found, headers=_HEADERS)
+
+    async def _stream(self, request: Request) -> Response:
+        self._allow(request)
+        if self._streams >= _STREAMS:
+            raise HTTPException(503)
+        switch = request.query_params.get("switch", "")
+        return StreamingResponse(
+            self._states(switch), media_type="text/event-stream", headers=_HEADERS
+        )
+
+    async def _states(self, switch: str) -> AsyncIterator[str]:
+        """What is seen, again and again; what has not changed is not sent again."""
+        self._streams += 1
+        before = ""
+        try:
+            while not self._server.should_exit:
+                state = await asyncio.to_thread(self._state, switch)
+                yield f"data: {state}\n\n" if state != before else ": as before\n\n"
+                before = state
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            self._streams -= 1
+
+    def _state(self, switch: str) -> str:
+        self._board.look()
+        return json.dumps(self._board.seen(switch), separators=(",", ":"))
+
+
+def _javascript(octets: bytes) -> Response:
+    return Response(octets, media_type="text/javascript", headers=_HEADERS)
