@@ -31,7 +31,10 @@ SCENARIO = f"""
 title: Three exporters side by side
 description: Many small flows and a long one around a ring; sFlow looks at one packet in ten.
 topology: {{ring: {{switches: 4}}}}
-exporters: {{netflow: {{active_timeout_s: 5}}, sflow: {{sampling: 10}}, ipfix: {{cache_active_timeout_s: 5}}}}
+exporters:
+  netflow: {{active_timeout_s: 5}}
+  sflow: {{sampling: 10}}
+  ipfix: {{cache_active_timeout_s: 5}}
 traffic:
   - parallel:
       - udp: {{from: h1, to: h3, flows: 100, datagrams: {SECONDS}, rate_pps: 100}}
