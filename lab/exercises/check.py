@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import RootModel
 
 from collector.conform import FLOW, Result, flow_of
+from collector.corpus.case import TRUTH
 from lab.conform.run import Collector, conform, way_in
 from lab.described import WrongFile, read_as
 from lab.exercises.questions import QUESTIONS
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from collector.conform import Finding
+    from collector.corpus.case import Case
     from lab.conform.run import Outcome
     from lab.exercises.model import ProgramCheck, Question
     from lab.exercises.work import Work
@@ -156,15 +159,22 @@ def _program(work: Work, program: str, scratch: Path, running: Running) -> list[
     if not (work.folder / program).is_file():
         says = (f"there is no {program}; flowlab exercise reset brings the starter back",)
         return [Marked(one.name, one.points, right=False, says=says) for one in checks]
-    cases = [
-        made(work.exercise, one.profile, work.learner, scratch / str(number))
-        for number, one in enumerate(checks)
-    ]
+    cases = [_case(work, one, scratch / str(number)) for number, one in enumerate(checks)]
     outcomes = conform(
         cases, [Collector("custom", settings)], way_in()[0], running.jobs, lambda _: None
     )
     of_case = {outcome.case.name: outcome for outcome in outcomes}
     return [_marked(one, of_case[str(number)]) for number, one in enumerate(checks)]
+
+
+def _case(work: Work, check: ProgramCheck, folder: Path) -> Case:
+    """What a program gets; where datagrams count once, with the truth as if they came once."""
+    case = made(work.exercise, check.profile, work.learner, folder)
+    if check.once:
+        once = folder.with_name(f"{folder.name}-once")
+        plain = made(work.exercise, check.profile, work.learner, once, without="duplicate")
+        shutil.copyfile(plain.folder / TRUTH, case.folder / TRUTH)
+    return case
 
 
 def _marked(check: ProgramCheck, outcome: Outcome) -> Marked:

@@ -26,6 +26,7 @@ class ProgramCheck(_Strict):
         name: what it is about, for the learner.
         profile: which profile of the exercise makes the exports.
         points: what it is worth.
+        once: whether each datagram counts once, however often it comes.
         says: what is said of a wrong field; `missing` is a flow that the program does not tell,
             `invented` one that nobody exported.
     """
@@ -33,6 +34,7 @@ class ProgramCheck(_Strict):
     name: str
     profile: str
     points: Annotated[int, Field(ge=1, le=100)] = 1
+    once: bool = False
     says: dict[str, str] = {}
 
 

@@ -50,8 +50,18 @@ def seed(learner: str, what: str) -> int:
     return zlib.crc32(f"{learner.strip().casefold()}/{what}".encode())
 
 
-def made(exercise: Exercise, profile: str, learner: str, folder: Path) -> Case:
-    """The exports of a profile as this learner gets them, with the truth about them."""
+def made(
+    exercise: Exercise, profile: str, learner: str, folder: Path, *, without: str = ""
+) -> Case:
+    """The exports of a profile as this learner gets them, with the truth about them.
+
+    Args:
+        exercise: whose profile.
+        profile: its name.
+        learner: whose name they are drawn from.
+        folder: of the case.
+        without: a fault of the profile's that does not befall them.
+    """
     of = read_profile(str(exercise.profile(profile)))
     drawn = seed(learner, f"{exercise.name}/{profile}")
     if profile == exercise.parts.exports:
@@ -60,7 +70,9 @@ def made(exercise: Exercise, profile: str, learner: str, folder: Path) -> Case:
         more = {"records": of.records + drawn // _MORE_FLOWS % _MORE_RECORDS, "flows": flows}
         of = of.model_copy(update=more)
     disturbances = cast("tuple[OfDatagrams, ...]", of.fault)
-    faults = tuple(one.model_copy(update={"seed": drawn}) for one in disturbances)
+    faults = tuple(
+        one.model_copy(update={"seed": drawn}) for one in disturbances if one.kind != without
+    )
     own = Plan.of(of.model_copy(update={"fault": faults}), seed=drawn)
     return write(own, profile, folder)
 

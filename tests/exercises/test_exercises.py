@@ -23,6 +23,7 @@ from tests.support import ROOT
 
 EXERCISES = [one.name for one in all_exercises()]
 BY_HAND, TEMPLATES, SFLOW = "02-netflow5-by-hand", "03-templates-by-hand", "04-sflow-by-hand"
+TWICE, STANDS = "11-twice-and-out-of-order", "12-what-a-counter-stands-for"
 FIRST, LOST = "01-first-flows", "05-what-got-lost"
 TALKERS, ONE_IN, UNSEEN, LONG, SCAN = (
     *("06-top-talkers", "07-one-in-n", "08-what-v5-cannot-see"),
@@ -41,6 +42,12 @@ WRONG_PROGRAMS = [
     (TEMPLATES, "variable", "length == VARIABLE:", "length == 0:", "A length of 65535 in a templ"),
     (SFLOW, "all", "(frame_length - stripped)", "frame_length", "less the octets that were"),
     (SFLOW, "sampled", '"packets": rate', '"packets": 1', "A sample of 1 in N stands for N"),
+    (TWICE, "overtaken", "if name in seen", "if name < max(seen, default=name)", "came late was"),
+    (TWICE, "twice", "datagram[16:22]", "id(datagram)", "remember which ones you have seen"),
+    (TWICE, "twice", "if name in seen", "if not seen or name in seen", "it has to be told"),
+    (STANDS, "ipfix", "(other, one)", "(one, other)", "The rate is in options data"),
+    (STANDS, "psamp", "(counted + passed_over)", "passed_over", "the rate is both together"),
+    (STANDS, "netflow9", "{9: 1, 10: 3}", "{9: 3, 10: 3}", "how many octets of"),
     (SFLOW, "tagged", "while kind == TAG", "while kind == 0", "there are two octets of a tag"),
 ]  # fmt: skip
 """What is changed in which solution, which check sees it, and what is said of it."""
