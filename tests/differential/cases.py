@@ -206,6 +206,15 @@ def netflow5_uptime_wraps() -> Iterable[Made]:
     yield v5(columns, session)
 
 
+@case
+def netflow5_times_after_the_header() -> Iterable[Made]:
+    """Packets that were seen a millisecond or two after the header was written."""
+    columns = flows(3)
+    columns["flowStartMilliseconds"] = NOW_MS + np.array([-500, 1, 1])
+    columns["flowEndMilliseconds"] = NOW_MS + np.array([1, 1, 2])
+    yield v5(columns, Session(domain=0x0003, boot_ms=BOOT_MS))
+
+
 # ── NetFlow v9 and IPFIX ──
 
 
