@@ -287,7 +287,7 @@ class Collector:
 
     def _yield_to_receivers(self) -> None:
         """Let threads that receive go first: what they do not take is lost, decoding can wait."""
-        receiving = {self._thread.native_id, *(slab.native_id for slab in self._slabs)}
+        receiving = {self._thread.native_id}.union(*(slab.native_ids for slab in self._slabs))
         for thread in Path("/proc/self/task").iterdir():
             if int(thread.name) not in receiving:
                 with suppress(OSError):  # It has ended meanwhile.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 256
 """Datagrams sent at most with one call."""
-_SLICE_S: Final = 0.001
+_SLICE_S: Final = 0.000_25
 """How far ahead of its rate a sender may be: what is due in this time leaves at once."""
 _CATCH_UP: Final = 2
 """A sender that was held up goes on at so many times its rate, not with all of it at once: that

@@ -1,9 +1,11 @@
 """Datagrams out of a socket, a thousand with one system call, in columns.
 
 Reading one datagram after the other costs 10 µs each in Python; with recvmmsg(2) the kernel fills
-many places of a ring at once, and what it says of each datagram is read as columns. A thread of the
-compiled kernel (`collector.kernel`) does that while Python computes; without it each call of
-`Slab.receive` does it. Structures: recvmmsg(2), cmsg(3), ip(7), ipv6(7), of 64-bit Linux.
+many places of a ring at once, and what it says of each datagram is read as columns. Threads of the
+compiled kernel (`collector.kernel`) do that while Python computes, on two processors: one of them
+alone may be busy, or away for milliseconds if it is virtual, and a small buffer is full by then.
+Without that kernel each call of `Slab.receive` does it. Structures: recvmmsg(2), cmsg(3),
+ip(7), ipv6(7), of 64-bit Linux.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import ctypes
 import errno
 import os
 import socket
-import struct
 import threading
 import time
 from contextlib import suppress
@@ -34,8 +35,8 @@ DATAGRAMS: Final = 4_096
 """Places of the ring. With 2 KB for each it fits what a burst brings while Python is elsewhere."""
 _AT_ONCE: Final = 1_024
 """Received at most with one call: what Linux allows (UIO_MAXIOV)."""
-_WAIT_S: Final = 0.2
-"""So long a thread waits for datagrams before it looks whether it is to stop."""
+_PROCESSORS: Final = 2
+"""On so many at most somebody waits for datagrams."""
 _USUAL_OCTETS: Final = 2_048
 """What of a datagram lies in the slab itself; the rest of longer ones lies beside it."""
 _CONTROL_OCTETS: Final = 128
@@ -114,38 +115,38 @@ class Slab:
         self._messages["control"] = addresses(self._controls)
         self._make_ready(slice(None))
         self._taken, self._given = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
+        self._turn = np.zeros(1, np.uint64)
         self._stop = np.zeros(1, np.int64)
         self._event: int | None = None
-        self._thread: threading.Thread | None = None
-        self._begun = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._error = 0
 
     def start(self) -> None:
-        """Have a thread fill the ring from now on, if the compiled kernel is there."""
+        """Have threads fill the ring from now on, if the compiled kernel is there."""
         if not kernel.there():
             return
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        limit = struct.pack("@ll", 0, int(_WAIT_S * 1_000_000))
-        self.port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        os.set_blocking(self.port.socket.fileno(), True)
-        self._begun.clear()
-        self._thread = threading.Thread(target=self._fill, name="take", daemon=True)
-        self._thread.start()
-        self._begun.wait()
+        begun = threading.Barrier(1 + len(processors := _processors()))
+        for processor in processors:
+            thread = threading.Thread(target=self._fill, args=(processor, begun), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        begun.wait()
 
     def stop(self) -> None:
         """Fill the ring only when somebody asks."""
         self._stop[0] = 1
-        if self._thread is not None and self._event is not None:
-            self._thread.join()
-            os.set_blocking(self.port.socket.fileno(), False)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        if self._event is not None:
             os.close(self._event)
-            self._thread = self._event = None
+            self._event = None
 
     @property
-    def native_id(self) -> int | None:
-        """The kernel's number of the thread that fills the ring; None without one."""
-        return None if self._thread is None else self._thread.native_id
+    def native_ids(self) -> set[int | None]:
+        """The kernel's numbers of the threads that fill the ring."""
+        return {thread.native_id for thread in self._threads}
 
     def fileno(self) -> int:
         """What is readable when there is something to receive: for selectors."""
@@ -157,9 +158,9 @@ class Slab:
         Raises:
             OSError: the socket cannot be read.
         """
-        if self._thread is None:
+        if self._event is None:
             self._fill_once()
-        elif self._event is not None:
+        else:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._event)
         if self._error:
@@ -191,14 +192,17 @@ class Slab:
             os.eventfd_write(self._event, 1)  # What lies at the other end of the ring waits too.
         return received
 
-    def _fill(self) -> None:
-        """Fill the ring until `stop`."""
+    def _fill(self, processor: int, begun: threading.Barrier) -> None:
+        """Fill the ring until `stop`, on one processor."""
         assert self._event is not None
-        counters = self._taken, self._given, self._stop
-        self._begun.set()
+        with suppress(OSError):  # It is not ours any more: then on any.
+            os.sched_setaffinity(0, {processor})  # 0: this thread
+        begun.wait()
+        counters = self._turn, self._taken, self._given, self._stop
         descriptor = self.port.socket.fileno()
-        self._error = kernel.take(descriptor, self._event, self._messages, *counters) or 0
-        if self._error:
+        error = kernel.take(descriptor, self._event, self._messages, *counters)
+        if error:
+            self._error = error
             os.eventfd_write(self._event, 1)
 
     def _fill_once(self) -> None:
@@ -260,6 +264,12 @@ class Slab:
         if self._family == socket.AF_INET:
             return ipv4_column(rows["ipv4"])
         return rows["ipv6"].astype(np.uint64)
+
+
+def _processors() -> list[int]:
+    """Those to wait on, apart from each other: neighbours may share a core."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return sorted({allowed[len(allowed) * place // _PROCESSORS] for place in range(_PROCESSORS)})
 
 
 def together(received: list[Received]) -> Received:

@@ -49,7 +49,7 @@ _FUNCTIONS: Final = {
     "or": "ppnp",
     "least": "ppnp",
     "greatest": "ppnp",
-    "take": "pnnpnppp",
+    "take": "pnnpnpppp",
 }
 
 
@@ -391,13 +391,14 @@ def keep(how: str, kept: NDArray[Any], at: NDArray[np.int64], values: Any = None
     return True
 
 
-_LIBC_CALLS: Final = ("recvmmsg", "nanosleep", "write", "__errno_location")
+_LIBC_CALLS: Final = ("poll", "recvmmsg", "nanosleep", "write", "__errno_location")
 
 
 def take(
     socket: int,
     event: int,
     ring: NDArray[np.void],
+    turn: NDArray[np.uint64],
     taken: NDArray[np.uint64],
     given: NDArray[np.uint64],
     stop: NDArray[np.int64],
@@ -407,9 +408,10 @@ def take(
     Python's other threads run meanwhile, and none of them makes it wait.
 
     Args:
-        socket: a socket's file descriptor, blocking, with a time limit.
+        socket: a socket's file descriptor.
         event: an eventfd, told of what has come.
         ring: struct mmsghdr, ready to be received into.
+        turn: not 0: one of those who fill this ring is at it; one value.
         taken: how many have been received, one value.
         given: how many of them are ready again, one value.
         stop: not 0: come back; one value.
@@ -423,7 +425,7 @@ def take(
     libc = ctypes.CDLL(None)
     calls = [ctypes.cast(getattr(libc, name), _POINTER).value for name in _LIBC_CALLS]
     table = np.array(calls, np.uint64)
-    counters = map(_place, (taken, given, stop))
+    counters = map(_place, (turn, taken, given, stop))
     result: int = compiled.flowlab_take(
         _place(table), socket, event, _place(ring), len(ring), *counters
     )

@@ -506,8 +506,15 @@ struct message {
     u32 octets, unused_again;
 };
 
+/* struct pollfd, poll(2). */
+struct watched {
+    int32_t descriptor;
+    int16_t wanted, found;
+};
+
 /* What is asked of the C library, which this one is not linked with. */
 struct calls {
+    int (*poll)(struct watched *, u64, int);
     int (*recvmmsg)(int, struct message *, unsigned, int, void *);
     int (*nanosleep)(const i64 *, i64 *);
     i64 (*write)(int, const void *, u64);
@@ -516,35 +523,39 @@ struct calls {
 
 /* Take datagrams out of a socket into a ring of `room` messages, until told to stop.
  *
- * For a thread that needs nothing of Python's: nobody who computes makes it wait. `taken` and `given`
- * count messages from the start, those that were filled and those that may be filled again; `event` is
- * told of new ones. The socket waits for some time at most. Returns 0, or the error's number.
+ * For threads that need nothing of Python's: nobody who computes makes them wait. Several may fill one
+ * ring, each on a processor of its own: all are woken, who comes first has its `turn`, so everything
+ * stays in order. `taken` and `given` count messages from the start, those that were filled and those
+ * that may be filled again; `event` is told of new ones. Returns 0, or the error's number.
  */
 i64 flowlab_take(const struct calls *libc, i64 socket, i64 event, struct message *ring, i64 room,
-                 u64 *taken, const u64 *given, const i64 *stop)
+                 u64 *turn, u64 *taken, const u64 *given, const i64 *stop)
 {
-    enum { FOR_ONE = 0x10000, INTERRUPTED = 4, AGAIN = 11, REFUSED = 111, FEW = 32, MOST = 1024 };
+    enum { AT_ONCE = 0x40, READABLE = 1, LOOK_MS = 200, FEW = 32, MOST = 1024 };
+    enum { INTERRUPTED = 4, AGAIN = 11, REFUSED = 111 };
     const i64 nap[2] = {0, 300000};
     const u64 one = 1;
-    u64 filled = *taken;
     while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
-        i64 left = room - (i64)(filled - __atomic_load_n(given, __ATOMIC_ACQUIRE));
-        i64 at = (i64)(filled % (u64)room), some = room - at < left ? room - at : left;
-        if (some <= 0) {
-            libc->nanosleep(nap, 0);
+        struct watched there = {(int32_t)socket, READABLE, 0};
+        int count = 0, error = 0;
+        if (libc->poll(&there, 1, LOOK_MS) <= 0)
             continue;
+        if (!__atomic_exchange_n(turn, 1, __ATOMIC_ACQUIRE)) {
+            i64 left = room - (i64)(*taken - __atomic_load_n(given, __ATOMIC_ACQUIRE));
+            i64 at = (i64)(*taken % (u64)room), some = room - at < left ? room - at : left;
+            some = some < MOST ? some : MOST;
+            if (some > 0)
+                count = libc->recvmmsg((int)socket, ring + at, (unsigned)some, AT_ONCE, 0);
+            if (count < 0)
+                error = *libc->error();
+            if (count > 0)
+                __atomic_store_n(taken, *taken + (u64)count, __ATOMIC_RELEASE);
+            __atomic_store_n(turn, 0, __ATOMIC_RELEASE);
         }
-        some = some < MOST ? some : MOST;
-        int count = libc->recvmmsg((int)socket, ring + at, (unsigned)some, FOR_ONE, 0);
-        if (count < 0) {
-            int error = *libc->error();
-            if (error != AGAIN && error != INTERRUPTED && error != REFUSED)
-                return error;
-            continue;
-        }
-        filled += (u64)count;
-        __atomic_store_n(taken, filled, __ATOMIC_RELEASE);
-        libc->write((int)event, &one, sizeof one);
+        if (error && error != AGAIN && error != INTERRUPTED && error != REFUSED)
+            return error;
+        if (count > 0)
+            libc->write((int)event, &one, sizeof one);
         /* A call costs as much as several datagrams: let some gather. */
         if (count < FEW)
             libc->nanosleep(nap, 0);

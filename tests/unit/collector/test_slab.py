@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -162,6 +163,20 @@ def test_a_ring_is_filled_from_the_moment_the_port_opens():
     finally:
         slab.stop()
         port.socket.close()
+
+
+def test_it_is_filled_on_two_processors(port):
+    compile_kernel()
+    allowed = os.sched_getaffinity(0)
+    slab = Slab(port)
+    slab.start()
+    try:
+        places = [os.sched_getaffinity(number) for number in slab.native_ids]
+        assert len(places) == min(2, len(allowed))
+        assert all(len(place) == 1 for place in places)
+        assert set().union(*places) <= allowed
+    finally:
+        slab.stop()
 
 
 def test_a_closed_socket_is_an_error(port):
