@@ -90,7 +90,7 @@ def test_ended_by_a_signal_it_leaves_nothing(flowlab, number):
     find(process, "h1:send")
     held = Held.by(process)
     process.send_signal(number)
-    process.communicate(timeout=2)
+    process.communicate(timeout=20)
     assert process.returncode == (130 if number is signal.SIGINT else -number)
     held.assert_gone()
     assert machine() == before
