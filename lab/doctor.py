@@ -369,6 +369,7 @@ def _peers(machine: Machine) -> list[Finding]:
         ("pmacctd", "pmacct", "another exporter and collector to compare with"),
         ("softflowd", "softflowd", "another exporter to compare with"),
         ("iperf3", "iperf3", "sends the traffic kind of that name"),
+        ("snmpd", "snmpd", "serves the switch ports' counters to scenarios that poll"),
         ("cc", "gcc", "the collector reads large captures two to three times faster with it"),
     )
     return [

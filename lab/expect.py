@@ -45,7 +45,7 @@ def expected(scenario: Scenario) -> Expected:
         flows=seen,
         explicit=tuple(_explicit(scenario, seen, topology)),
         tolerances=scenario.tolerances.by_measure(),
-        polls=isinstance(scenario.controller, Poller),
+        polls=tuple(_polls(scenario)),
         faults=tuple(
             fault.kind
             for fault in scenario.fault
@@ -55,6 +55,14 @@ def expected(scenario: Scenario) -> Expected:
         look_for=scenario.look_for,
         background=tuple(flow.pattern(topology) for flow in scenario.background),
     )
+
+
+def _polls(scenario: Scenario) -> Iterator[str]:
+    """How counters of ports have to be polled."""
+    if isinstance(scenario.controller, Poller):
+        yield "OpenFlow"
+    if scenario.snmp is not None:
+        yield "SNMP"
 
 
 def planned_stages(scenario: Scenario) -> tuple[tuple[Planned, ...], ...]:

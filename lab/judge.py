@@ -57,8 +57,8 @@ EXPORTS: Final = "exports.pcap"
 SENT: Final = "exports-sent.pcap"
 """Beside it where faults befell the datagrams: what exporters sent, and are judged by."""
 FAULTS: Final = "faults.json"
-COUNTERS: Final = "counters.json"
-"""What a controller polled of the switches, answer by answer."""
+POLLED: Final = {"OpenFlow": "counters.json", "SNMP": "snmp.json"}
+"""What was polled of the switches' ports, answer by answer, by how."""
 _BLOCK: Final = 1 << 14
 """Datagrams decoded together."""
 EGRESS: Final = 1
@@ -151,7 +151,11 @@ def read_run(folder: Path) -> Run:
         egress=egress.listed() if few else egress,
         at_ports=at_ports.listed() if few else at_ports,
         from_controller=_from_controller(folder),
-        polled=tuple(_polled(folder)) if (folder / COUNTERS).exists() else None,
+        polled={
+            how: tuple(_polled(folder, folder / file, how))
+            for how, file in POLLED.items()
+            if (folder / file).exists()
+        },
         collected=(*collected, *_targets_compared(copied, expected.points, observed)),
         faults_missed=faults_missed,
         strays=strays,
@@ -480,18 +484,21 @@ def _from_controller(folder: Path) -> dict[tuple[str, FlowKey], Counted]:
     ).listed()
 
 
-def _polled(folder: Path) -> Iterator[str]:
-    """Where the last counters of ports that a controller polled are not those of the wire."""
+def _polled(folder: Path, answers: Path, how: str) -> Iterator[str]:
+    """Where the last counters of ports that were polled are not those of the wire."""
     last: dict[str, dict[str, Any]] = {}
-    for answer in _read_json(folder / COUNTERS):
+    for answer in _read_json(answers):
         for number, polled in answer.get("ports", {}).items():
             last[f"{answer['switch']}-eth{number}"] = polled
     for port, polled in last.items():
-        file = folder / "wire" / f"{port}-in.pcap"
-        rows = wire_flows(pcap.read(file), port).iter_rows(named=True) if file.exists() else ()
-        packets = sum(row["packets"] for row in rows)
-        if packets != polled["rx_packets"]:
-            yield f"{port}: {packets} packets came in, OpenFlow counted {polled['rx_packets']}"
+        for way, direction, verb in (("rx", "in", "came in"), ("tx", "out", "went out")):
+            file = folder / "wire" / f"{port}-{direction}.pcap"
+            rows = wire_flows(pcap.read(file), port) if file.exists() else None
+            for what, column in (("packets", "packets"), ("octets", "octets_l2")):
+                crossed = 0 if rows is None else int(rows[column].sum())
+                counted = polled[f"{way}_{what}"]
+                if crossed != counted:
+                    yield f"{port}: {crossed} {what} {verb}, {how} counted {counted}"
 
 
 def _records(

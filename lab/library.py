@@ -20,6 +20,7 @@ THEMES: Final = (
     "protocols",
     "sampling",
     "timeouts",
+    "polling",
     "topology",
     "applications",
     "attacks",

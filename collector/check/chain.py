@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 DECLARED_SENT: Final = "declared → sent"
 SENT_WIRE: Final = "sent → wire"
 WIRE_SWITCH: Final = "wire → switch"
-WIRE_COUNTERS: Final = "wire → OpenFlow counters"
 WIRE_PROBE: Final = "wire → probe"
 EXPORTED_RECEIVED: Final = "exported → received"
 FAULTS: Final = "the scenario's faults"
@@ -44,7 +43,7 @@ def breaks(expected: Expected, evidence: Evidence, settled: Settled) -> tuple[Br
         [Break(DECLARED_SENT, what) for what in _programs(expected, witnesses)]
         + [Break(SENT_WIRE, what) for what in _wire(expected, evidence, settled)]
         + [Break(WIRE_SWITCH, what) for what in _switches(expected, evidence)]
-        + [Break(WIRE_COUNTERS, what) for what in _polled(expected, evidence)]
+        + list(_polled(expected, evidence))
         + [Break(WIRE_PROBE, what) for what in _probes(witnesses)]
         + [Break(EXPORTED_RECEIVED, what) for what in _datagrams(witnesses.datagrams)]
         + [Break(FAULTS, what) for what in evidence.faults_missed]
@@ -127,11 +126,11 @@ def _switches(expected: Expected, evidence: Evidence) -> Iterator[str]:
             )
 
 
-def _polled(expected: Expected, evidence: Evidence) -> tuple[str, ...]:
-    """Did the counters that a controller polled agree with the wire, if it had to poll?"""
-    if evidence.polled is None:
-        return ("the controller polled no counters",) if expected.polls else ()
-    return evidence.polled
+def _polled(expected: Expected, evidence: Evidence) -> Iterator[Break]:
+    """Did the counters of ports that were polled agree with the wire, all that had to be?"""
+    for how in dict.fromkeys((*expected.polls, *evidence.polled)):
+        for what in evidence.polled.get(how, ("no counters were polled",)):
+            yield Break(f"wire → {how} counters", what)
 
 
 def _probes(witnesses: Witnesses) -> Iterator[str]:

@@ -201,7 +201,7 @@ class Expected:
         programs: the traffic programs that have to report, ``step 1 send``.
         background: flows that nobody has to explain, whether they are there or not.
         look_for: what a reader of the report should look for, line by line.
-        polls: whether a controller has to poll counters.
+        polls: how counters of ports have to be polled: ``OpenFlow``, ``SNMP``.
         faults: of datagrams, that have to strike at least one.
     """
 
@@ -214,7 +214,7 @@ class Expected:
     look_for: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     background: tuple[Pattern, ...] = ()
-    polls: bool = False
+    polls: tuple[str, ...] = ()
 
     def is_background(self, key: FlowKey) -> bool:
         """Whether nobody has to explain a flow."""
@@ -388,8 +388,8 @@ class Evidence:
         egress: the latter.
         from_controller: what a controller handed back to each switch, by switch and flow.
         left: what left each switch, by switch and flow; only read where times are wrong.
-        polled: where the counters that a controller polled differ from the wire, in words;
-            None if none were polled.
+        polled: where polled counters of ports differ from the wire, in words, by how they were
+            polled.
         faults_missed: faults that were to happen and did not, in words.
         collected: what the collector made of what arrived, where faults befell the datagrams.
         at_ports: what crossed the ports of the points that have one, in either direction.
@@ -418,7 +418,7 @@ class Evidence:
     faults_missed: tuple[str, ...] = ()
     from_controller: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
     left: Mapping[tuple[str, FlowKey], Counted] = field(default_factory=dict)
-    polled: tuple[str, ...] | None = None
+    polled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def only(self, keys: Iterable[FlowKey]) -> Evidence:
         """The same of a few flows, which can then be looked at one by one."""

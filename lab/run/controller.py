@@ -6,7 +6,6 @@ Knows: processes, and the words that `lab.controllers.witness` says. Must not kn
 from __future__ import annotations
 
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from lab.controllers.settings import network
 from lab.jsonfile import write_json
+from lab.run.spoken import Unheard, hear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,13 +105,7 @@ class Running:
         self._hear("done", _END_LIMIT_S)
 
     def _hear(self, word: str, limit_s: float) -> None:
-        assert self._process.stdout is not None
-        until_s, heard = time.monotonic() + limit_s, b""
-        while word.encode() not in heard.split():
-            left_s = until_s - time.monotonic()
-            if left_s < 0 or not select.select([self._process.stdout], [], [], left_s)[0]:
-                raise ControllerFailed(f"the controller is not {word}: see {self._log}")
-            said = os.read(self._process.stdout.fileno(), 4096)
-            if not said:
-                raise ControllerFailed(f"the controller ended before it was {word}: {self._log}")
-            heard += said
+        try:
+            hear(self._process, word, limit_s)
+        except Unheard as unheard:
+            raise ControllerFailed(f"the controller {unheard}: see {self._log}") from None

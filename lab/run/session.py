@@ -20,7 +20,7 @@ from exporters import Bridge, Probe
 from lab.disturbances import Disturbance, LinkFlap, OfDatagrams, SwitchRestart
 from lab.expect import planned_stages
 from lab.jsonfile import write_json
-from lab.run import controller, links, probes, wire
+from lab.run import controller, links, probes, snmp, wire
 from lab.run.network import Network
 from lab.run.openvswitch import Counters, OpenVSwitch, PrivateSwitch, Room, SystemSwitch
 from lab.run.programs import Lacking, Program, look_for, run_stage
@@ -123,6 +123,7 @@ class Session:
         self._owner = owner
         self._emit = emit
         self.controller: controller.Running | None = None
+        self.snmp: snmp.Running | None = None
         self.copies: tuple[int, ...] = ()
         self.witnesses: dict[str, Any] = {"started_ns": time.time_ns()}
 
@@ -131,6 +132,7 @@ class Session:
         self._stage("network")
         steps = [step for stage in self.scenario.traffic for step in stage]
         look_for(program for step in steps for program in step.programs)
+        look_for([snmp.PROGRAM] if self.scenario.snmp is not None else [])
         self._receiver = Receiver(
             self._destinations(),
             self._folder / "exports.pcap",
@@ -160,6 +162,7 @@ class Session:
         self._stage("exporters")
         self.switch.switch_on(self.scenario.exporters, self.bridges)
         self._probes = self._start_probes()
+        self.snmp = self._start_snmp()
 
     def _destinations(self) -> list[str]:
         """Where exports go."""
@@ -249,6 +252,8 @@ class Session:
         self.switch.push_statistics()
         if self.controller is not None:
             self.controller.finish()
+        if self.snmp is not None:
+            self.witnesses["snmp_datagrams"] = self.snmp.finish()
         counted = self._count()
         moved_ms = self.switch.flush(self.scenario.exporters, self.bridges, counted, self._room())
         self.witnesses["clock_moved_ms"] = moved_ms
@@ -309,6 +314,17 @@ class Session:
             )
         return probes.start(pairs, _SWITCH_DIRECTORY / "probes", self._folder / "logs")
 
+    def _start_snmp(self) -> snmp.Running | None:
+        """Begin to poll by SNMP, if the scenario wants that."""
+        if self.scenario.snmp is None:
+            return None
+        if not self.switch.private:
+            raise snmp.PollingFailed(
+                "polling by SNMP needs the private switch: run without --datapath kernel"
+            )
+        interval_s = self.scenario.snmp.interval_s
+        return snmp.Running(interval_s, _SWITCH_DIRECTORY / "snmp", self._folder)
+
     def _flush_probes(self) -> None:
         """Last of all: what pushes out the probes' last packets must be seen by nobody else."""
         if self._probes:
@@ -340,6 +356,8 @@ class Session:
         if self.switch.private:  # elsewhere others send datagrams too
             now = _udp_counters()
             sent = {name: value - self._udp_before[name] for name, value in now.items()}
+            for name in ("OutDatagrams", "InDatagrams"):
+                sent[name] -= self.witnesses.get("snmp_datagrams", 0)
         try:
             return {"sent": sent, "received": self._receiver.ask("stop"), "error": None}
         except ReceiverFailed as failed:

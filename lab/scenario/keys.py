@@ -15,6 +15,7 @@ from lab.scenario.model import (
     OctetBounds,
     Scenario,
     SecondsBounds,
+    Snmp,
     Tolerances,
 )
 from lab.traffic import KINDS
@@ -43,6 +44,7 @@ _FIXED: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("expect", "gap_s"): SecondsBounds,
     ("background",): FlowPattern,
     ("tolerances",): Tolerances,
+    ("snmp",): Snmp,
 }
 
 

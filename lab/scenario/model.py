@@ -624,6 +624,17 @@ class Tolerances(_Frozen):
         return {"packets": self.packets, "octets": self.octets}
 
 
+# ------------------------------------------------------------------ polling
+
+
+class Snmp(_Frozen):
+    """Switch ports' counters, asked of a real SNMP agent while the traffic runs."""
+
+    interval_s: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        default=1.0, description="How long from one question to the next."
+    )
+
+
 # ------------------------------------------------------------------ the scenario
 
 
@@ -656,6 +667,11 @@ class Scenario(_Frozen):
     )
     exporters: Annotated[tuple[AnyExporter, ...], Field(min_length=1), BeforeValidator(_listed)] = (
         Field(description="What every switch exports with.")
+    )
+    snmp: Snmp | None = Field(
+        default=None,
+        description="Poll the switch ports' counters by SNMP as well (IF-MIB, from snmpd).",
+        examples=[{"interval_s": 0.5}],
     )
     traffic: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STEPS)] = Field(
         description="What is sent, one step after the other."

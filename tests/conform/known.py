@@ -157,7 +157,7 @@ KNOWN: Final = (
     Known(
         "nfdump",
         ("ipfix", "netflow9", "sflow"),
-        ("icmpTypeCodeIPv4", "icmpTypeCodeIPv6", "flow", "flowDirection"),
+        ("icmpTypeCodeIPv4", "icmpTypeCodeIPv6", "flow", "flowDirection", "observation_domain"),
         "type and code 0, so that flows of several types are one",
         "IPFIX of Open vSwitch has type and code in elements of their own (176 to 179), pmacctd "
         "and softflowd have them in the destination port or in element 139 of NetFlow v9, and "

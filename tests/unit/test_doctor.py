@@ -110,6 +110,7 @@ def test_what_no_lab_runs_without(without: str, name: str, found: str) -> None:
         ("pmacctd", "pmacct"),
         ("softflowd", "softflowd"),
         ("iperf3", "iperf3"),
+        ("snmpd", "snmpd"),
         ("cc", "gcc"),
     ],
 )
