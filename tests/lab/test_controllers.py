@@ -21,7 +21,7 @@ CASES = [
     ("access-list", "shortest-path", 3, "s2: 30 packets of .*:53, which the scenario does not"),
     ("mirror-port", "shortest-path", 1, "60, not to 120"),
     ("sample-action", "shortest-path", 1, "no such flow"),
-    ("poller", "shortest-path", 3, "the controller polled no counters"),
+    ("poller", "shortest-path", 3, "no counters were polled"),
 ]
 
 
