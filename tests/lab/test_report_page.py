@@ -46,6 +46,23 @@ def test_what_is_known_in_the_end_is_what_was_on_the_wire(run):
     assert not any(before_the_flush)
 
 
+def test_who_only_counts_knows_as_much_in_the_end(flowlab):
+    flowlab("run", "counters-agree")
+    facts = reading.read(flowlab.latest("counters-agree"))
+    last = {(row["switch"], row["who"]): row["packets"] for row in facts.known}
+    for who in (reading.WIRE, "OpenFlow counters", "SNMP counters", "ipfix"):
+        assert [last[switch, who] for switch in ("s1", "s2")] == [400, 400], who
+    assert 0 < last["s1", "sFlow counters"] <= 400
+    for switch in ("s1", "s2"):
+        asked = [
+            row for row in facts.known if (row["switch"], row["who"]) == (switch, "SNMP counters")
+        ]
+        assert all(row["s"] >= 0 for row in asked)
+        assert len({row["packets"] for row in asked}) > 4
+    colours = figures(facts)["who-knows-what-when"]["vconcat"][0]["layer"][0]["encoding"]["color"]
+    assert set(reading.COUNTED) < set(colours["scale"]["domain"])
+
+
 def test_the_page_has_all_of_it_and_is_small(run, flowlab):
     said = flowlab("report", str(run))
     written = (run / "report.html").read_text(encoding="utf-8")

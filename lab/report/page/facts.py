@@ -16,7 +16,7 @@ from collector.decode.address import ip_text, ip_texts
 from collector.explain.walk import Walk
 from collector.observations import observe
 from collector.source import open_source
-from lab.judge import NotARun
+from lab.judge import POLLED, NotARun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,11 @@ EXPLAINED: Final = 24
 _LINES: Final = 150
 """Fields of one datagram that are shown at most."""
 WIRE: Final = "on the wire"
+COUNTED: Final = (*(f"{how} counters" for how in POLLED), "sFlow counters")
+"""Who counts what came into the ports, and knows of no flows."""
+_NOT_KNOWN: Final = 0xFFFF_FFFF
+"""A counter of sFlow that the switch does not keep."""
+_PACKETS_IN: Final = ("ifInUcastPkts", "ifInMulticastPkts", "ifInBroadcastPkts")
 
 Rows = list[dict[str, Any]]
 
@@ -89,8 +94,8 @@ def read(folder: Path) -> Facts:
     ended_ns = witnesses.get("traffic_finished_ns") or witnesses["finished_ns"]
     points = [point for point in expected["points"] if not point["also_to"] or point["address"]]
     told, datagrams, count = _exports(folder, points)
-    known = pl.concat([_on_the_wire(folder, points), told])
-    lines = known.sort("ns").with_columns(s=(pl.col("ns") - begun_ns) / 1e9)
+    known = pl.concat([_on_the_wire(folder, points), told, *_polled(folder)])
+    lines = known.sort("ns").with_columns(s=((pl.col("ns") - begun_ns) / 1e9).clip(lower_bound=0.0))
     return Facts(
         name=f"{folder.resolve().parent.name}/{folder.resolve().name}",
         scenario=scenario,
@@ -104,15 +109,14 @@ def read(folder: Path) -> Facts:
     )
 
 
-def _json(folder: Path, name: str) -> dict[str, Any]:
+def _json(folder: Path, name: str) -> Any:
     try:
-        found: dict[str, Any] = json.loads((folder / name).read_bytes())
+        return json.loads((folder / name).read_bytes())
     except (OSError, ValueError) as odd:
         raise NotARun(
             f"{folder} is not a run with a verdict ({name}: {odd}); give one of "
             "runs/<scenario>/<time>, after `flowlab check` if it was cut short"
         ) from None
-    return found
 
 
 def _lines(known: pl.DataFrame) -> Iterator[Rows]:
@@ -150,11 +154,37 @@ def _on_the_wire(folder: Path, points: Rows) -> pl.DataFrame:
     return pl.concat(frames)
 
 
+def _polled(folder: Path) -> Iterator[pl.DataFrame]:
+    """When packets were found in counters of the switches' ports that somebody asked for."""
+    for who, file in zip(COUNTED, POLLED.values(), strict=False):
+        if not (folder / file).exists():
+            continue
+        answers = [
+            (answer["switch"], port, answer["at_ns"], counted["rx_packets"])
+            for answer in _json(folder, file)
+            for port, counted in answer.get("ports", {}).items()
+        ]
+        yield from _rises(answers, who)
+
+
+def _rises(answers: list[tuple[str, Any, int, int]], who: str) -> Iterator[pl.DataFrame]:
+    """By how much counters of ports rose, and when: rows of (switch, port, ns, packets)."""
+    table = pl.DataFrame(answers, schema=["switch", "port", "ns", "packets"], orient="row")
+    counter = pl.col("packets").cast(pl.Float64)
+    rises = table.sort("ns").with_columns(
+        (counter - counter.shift(1, fill_value=0)).over("switch", "port").alias("packets")
+    )
+    for (switch,), rows in rises.group_by(["switch"], maintain_order=True):
+        summed = rows.group_by("ns", maintain_order=True).agg(pl.col("packets").sum())
+        yield _frame(str(switch), who, summed["ns"], summed["packets"])
+
+
 def _exports(folder: Path, points: Rows) -> tuple[pl.DataFrame, Rows, int]:
     """When packets were told, by whom; the first datagrams; how many there are."""
     source = open_source(str(folder))
     decoder = Decoder(source.habits, source.ports)
     frames, count = [_frame("", "", [], [])], 0
+    counters: list[tuple[str, Any, int, int]] = []
     shown: Rows = []
     seen: Counter[tuple[Any, ...]] = Counter()
     for block in source.datagrams():
@@ -168,8 +198,29 @@ def _exports(folder: Path, points: Rows) -> tuple[pl.DataFrame, Rows, int]:
             columns = observe(batch, decoded.habits)
             if columns is not None:
                 frames += told(batch, columns["packets"], block, points)
+            if _PACKETS_IN[0] in batch.columns:
+                counters += _sent_counters(batch, block, points)
         count += len(block)
+    frames += _rises(counters, COUNTED[-1]) if counters else []
     return pl.concat(frames), shown, count
+
+
+def _sent_counters(
+    batch: Batch, block: Datagrams, points: Rows
+) -> Iterator[tuple[str, Any, int, int]]:
+    """Packets that came into ports, as sFlow sends them: switch, port, when, packets."""
+    switches = {
+        point["agent"]: point["observation_point"] for point in points if point["agent"] is not None
+    }
+    assert batch.agent is not None, "counters are sFlow's, and that has agents"
+    columns = [np.asarray(batch.columns[name]).astype(np.int64) for name in _PACKETS_IN]
+    packets = sum(np.where(column == _NOT_KNOWN, 0, column) for column in columns)
+    came_ns = block.timestamp_ns[np.clip(batch.datagram - 1, 0, None)]
+    ports = np.asarray(batch.columns["ifIndex"]).tolist()
+    agents = ip_texts(batch.agent)
+    for row in zip(agents, ports, came_ns.tolist(), np.asarray(packets).tolist(), strict=True):
+        if row[0] in switches:
+            yield switches[row[0]], *row[1:]
 
 
 def told(batch: Batch, packets: Any, block: Datagrams, points: Rows) -> Iterator[pl.DataFrame]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lab.report.page.facts import WIRE
+from lab.report.page.facts import COUNTED, WIRE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lab.report.page.facts import Facts, Rows
 
@@ -43,10 +43,13 @@ def figures(facts: Facts) -> dict[str, Chart]:
 
 def _known(facts: Facts) -> Chart | None:
     """What each exporter has told so far of the packets that came into a switch."""
-    switches = list(dict.fromkeys(row["switch"] for row in facts.known))[:_SWITCHES]
+    there = {row["switch"] for row in facts.known}
+    places = dict.fromkeys(point["observation_point"] for point in facts.points)
+    switches = [switch for switch in places if switch in there][:_SWITCHES]
     if not switches:
         return None
-    colour = _colours(facts, WIRE)
+    counted = [who for who in COUNTED if any(row["who"] == who for row in facts.known)]
+    colour = _colours(facts, WIRE, counted)
     line = {
         "mark": {"type": "line", "interpolate": "step-after", "point": {"size": 12}},
         "encoding": {
@@ -144,9 +147,9 @@ def _verdict(facts: Facts) -> Chart | None:
     }
 
 
-def _colours(facts: Facts, truth: str) -> dict[str, list[str]]:
+def _colours(facts: Facts, truth: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
     """Grey for the truth, and for each exporter the same colour in all figures."""
-    who = [truth, *dict.fromkeys(point["exporter"] for point in facts.points)]
+    who = [truth, *dict.fromkeys(point["exporter"] for point in facts.points), *others]
     return {"domain": who, "range": [COLOURS[n % len(COLOURS)] for n in range(len(who))]}
 
 
