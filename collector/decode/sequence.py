@@ -7,17 +7,19 @@ a count of units; the next one of the same stream must start where it ended, mod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 UNKNOWN: Final = -1
 """Units of a datagram that could not be decoded to its end: what follows it is not judged."""
 _RESTART: Final = 1 << 16
 """A step back by more than this is a restart, not a reordering."""
+MOST_HOLES: Final = 128
+"""Of a stream, where something late may still belong; older ones stay lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +49,25 @@ class Stream:
     """Times the exporter began to count anew."""
 
 
+Spans: TypeAlias = "NDArray[np.int64]"
+"""Rows of [begin, end[ on the line of a stream's numbers, none of which touches another."""
+NO_SPANS: Final = np.empty((0, 2), np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """What the sequence numbers of one stream say."""
 
     units: int
     missing: int
-    """Units skipped, less those that came late or twice."""
+    """Units skipped, less those that were missing before and came late."""
     gaps: int
     reordered: int
     restarts: int
     covered: tuple[int, int] = field(default=(0, 0), compare=False)
     """From the first number to the highest, from the end of the last datagram."""
-
-    @property
-    def lost(self) -> int:
-        """Units that never came."""
-        return max(0, self.missing)
+    holes: Spans = field(default_factory=lambda: NO_SPANS, compare=False)
+    """What is missing in between, likewise."""
 
 
 def account(
@@ -74,6 +78,7 @@ def account(
     booted_ms: NDArray[np.int64] | None = None,
     within_ms: int = 0,
     *,
+    holes: Spans = NO_SPANS,
     unread: bool = False,
 ) -> Account:
     """Compare the numbers of one stream's datagrams, in order of arrival.
@@ -85,6 +90,7 @@ def account(
         covered: of what came before, from there.
         booted_ms: of each datagram, when its exporter says that it was started; None: it does not.
         within_ms: how exact that is.
+        holes: what was missing of that, likewise.
         unread: whether what came before ended with a datagram of UNKNOWN units, whose first number
             then is the expected one.
     """
@@ -107,19 +113,53 @@ def account(
     restart = judged & ((step < -_RESTART) | ((step < 0) & later))
     step[restart | ~judged] = 0
     # Where each one begins, on a line without an end. Missing is what nobody covers between the
-    # ends of that line: it does not matter which datagram came first, or last.
+    # ends of that line: it does not matter which datagram came first, or last, or twice.
     begin = np.append(0, np.cumsum(counted[:-1] + step))
     end = begin + counted
     lowest, highest = min(int(begin.min()), covered[0]), max(int(end.max()), covered[1])
-    total, last = int(counted.sum()), int(end[-1])
+    last = int(end[-1])
+    new = _spans([lowest, covered[1]], [covered[0], highest])
+    came = _union(begin, end) if step.any() else _spans([int(begin[0])], [last])
+    left = _spans(np.append(lowest, came[:, 1]), np.append(came[:, 0], highest))
+    missing = _common(np.concatenate([holes, new]), left)
     return Account(
         units=received,
-        missing=(highest - lowest) - (covered[1] - covered[0]) - total,
+        missing=_length(missing) - _length(holes),
         gaps=int((step > 0).sum()),
         reordered=int((step < 0).sum()),
         restarts=int(restart.sum()),
         covered=(lowest - last, highest - last),
+        holes=missing[-MOST_HOLES:] - last,
     )
+
+
+def _spans(begin: ArrayLike, end: ArrayLike) -> Spans:
+    """Those that are not empty."""
+    spans = np.column_stack([np.asarray(begin, np.int64), np.asarray(end, np.int64)])
+    return spans[spans[:, 0] < spans[:, 1]]
+
+
+def _length(spans: Spans) -> int:
+    """Numbers in them."""
+    return int((spans[:, 1] - spans[:, 0]).sum())
+
+
+def _union(begin: NDArray[np.int64], end: NDArray[np.int64]) -> Spans:
+    """What any of them covers."""
+    order = np.argsort(begin, kind="stable")
+    starts, ends = begin[order], np.maximum.accumulate(end[order])
+    apart = np.flatnonzero(starts[1:] > ends[:-1])
+    return _spans(starts[np.append(0, apart + 1)], ends[np.append(apart, len(ends) - 1)])
+
+
+def _common(one: Spans, other: Spans) -> Spans:
+    """What both cover, in order."""
+    edges = np.concatenate([one[:, 0], other[:, 0], one[:, 1], other[:, 1]])
+    rises = np.repeat([1, -1], len(one) + len(other))
+    order = np.argsort(edges, kind="stable")
+    edges, depth = edges[order], np.cumsum(rises[order])
+    inside = (depth[:-1] == 2) & (edges[:-1] < edges[1:])
+    return np.column_stack([edges[:-1][inside], edges[1:][inside]])
 
 
 def _around(step: NDArray[np.int64]) -> NDArray[np.int64]:

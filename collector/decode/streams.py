@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.decode.address import ip_text
 from collector.decode.groups import codes, split
-from collector.decode.sequence import UNKNOWN, Account, Stream, account
+from collector.decode.sequence import NO_SPANS, UNKNOWN, Account, Spans, Stream, account
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,18 +44,13 @@ class _Tail(NamedTuple):
 
     expected: int | None
     """The number that its next datagram should have; None: not known."""
-    missing: int
-    """Units skipped so far, less those that came late or twice."""
     covered: tuple[int, int] = (0, 0)
     """From the first number to the highest, from the expected one."""
+    holes: Spans = NO_SPANS
+    """What is missing in between, likewise."""
     unread: bool = False
     """Whether its last datagram could not be read to its end: then the number is that of its own
     first unit."""
-
-    @property
-    def lost(self) -> int:
-        """Units that never came."""
-        return max(0, self.missing)
 
 
 class Expected:
@@ -80,17 +75,17 @@ class Expected:
             first = sequenced.first if alone else sequenced.first[rows]
             units = sequenced.units if alone else sequenced.units[rows]
             key = (sequenced.protocol, *(int(column[rows[0]]) for column in columns))
-            before = self._known.pop(key, _Tail(None, 0))
+            before = self._known.pop(key, _Tail(None))
             booted = None if sequenced.booted_ms is None else sequenced.booted_ms[rows]
             counted = account(
                 *(first, units, before.expected, before.covered, booted, sequenced.within_ms),
+                holes=before.holes,
                 unread=before.unread,
             )
             unread = bool(units[-1] == UNKNOWN)
             following = int(first[-1] + (0 if unread else units[-1]))
-            after = _Tail(following, before.missing + counted.missing, counted.covered, unread)
-            self._remember(key, after)
-            found.append(_stream(sequenced, exporter, rows, counted, after.lost - before.lost))
+            self._remember(key, _Tail(following, counted.covered, counted.holes, unread))
+            found.append(_stream(sequenced, exporter, rows, counted))
         return found
 
     def _remember(self, key: tuple[object, ...], tail: _Tail) -> None:
@@ -105,7 +100,6 @@ def _stream(
     exporter: NDArray[np.uint64],
     rows: NDArray[np.int64],
     counted: Account,
-    lost: int,
 ) -> Stream:
     """What is said of a stream."""
     one = int(rows[0])
@@ -120,7 +114,7 @@ def _stream(
         sub_agent=_at(sequenced.sub_agent, one),
         datagrams=len(rows),
         units=counted.units,
-        lost=lost,
+        lost=counted.missing,
         gaps=counted.gaps,
         reordered=counted.reordered,
         restarts=counted.restarts,
