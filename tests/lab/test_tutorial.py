@@ -1,4 +1,4 @@
-"""The tutorial, as a reader types it: every command, every file, in order."""
+"""Tutorial and how-tos, as a reader types them: every command, every file, in order."""
 
 from __future__ import annotations
 
@@ -32,17 +32,30 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_tutorial_works_as_it_is_written(tmp_path):
-    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+def follow(text: str, folder: Path) -> list[str]:
+    """Do what a text says; the commands that were run."""
     ran = []
     for kind, block in BLOCK.findall(text):
         if kind == "yaml":
-            with (tmp_path / "mine.yaml").open("a", encoding="utf-8") as mine:
+            with (folder / "mine.yaml").open("a", encoding="utf-8") as mine:
                 mine.write(block)
             continue
         for line in block.splitlines():
             wanted = int(found[1]) if (found := re.search(r"# exit code (\d)", line)) else 0
-            done = shell(line, tmp_path)
+            done = shell(line, folder)
             assert done.returncode == wanted, f"{line}\n{done.stdout}\n{done.stderr}"
             ran.append(line)
-    assert len(ran) > 12
+    return ran
+
+
+def test_the_tutorial_works_as_it_is_written(tmp_path):
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert len(follow(text, tmp_path)) > 12
+
+
+HOW_TO = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8").split("\n### ")[1:]
+
+
+@pytest.mark.parametrize("text", HOW_TO, ids=lambda text: text.partition("\n")[0])
+def test_a_how_to_works_as_it_is_written(text, tmp_path):
+    assert follow(text, tmp_path)
