@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-BLOCK = re.compile(r"```(sh|yaml)\n(.*?)```", re.DOTALL)
+FILES = {"yaml": "yaml", "python": "py"}
+BLOCK = re.compile(r"```(sh|yaml|python)\n(.*?)```", re.DOTALL)
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -36,8 +37,8 @@ def follow(text: str, folder: Path) -> list[str]:
     """Do what a text says; the commands that were run."""
     ran = []
     for kind, block in BLOCK.findall(text):
-        if kind == "yaml":
-            with (folder / "mine.yaml").open("a", encoding="utf-8") as mine:
+        if kind != "sh":
+            with (folder / f"mine.{FILES[kind]}").open("a", encoding="utf-8") as mine:
                 mine.write(block)
             continue
         for line in block.splitlines():
