@@ -80,6 +80,7 @@ def check(folders: Sequence[Path], form: str) -> list[Ran]:
         started_s = time.monotonic()
         verdict = judge_folder(folder)
         finished.append(Ran(folder, verdict, time.monotonic() - started_s, None, None))
+        runner.write_page(folder)
     if form == "json":
         _print_json(finished)
     else:

@@ -230,7 +230,7 @@ def _live_page(runs: Path, folder: Path | None, listen: str, *, only_new: bool) 
     from datetime import UTC, datetime
 
     from collector.receive import parse_endpoint
-    from lab.report.live_page.serve import Board, Page
+    from lab.report.page.serve import Board, Page
 
     since = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}" if only_new else ""
     board = Board(runs, folder.resolve() if folder else None, since)
@@ -248,10 +248,10 @@ def _until_interrupted() -> None:
     import signal
     import threading
 
-    click.echo("the page stays until you press Control-C", err=True)
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
+    click.echo("the page stays until you press Control-C", err=True)
     over.wait()
 
 
@@ -459,7 +459,8 @@ def lint(scenarios: tuple[str, ...]) -> None:
 def report(folders: tuple[Path, ...], out: Path | None, form: str | None) -> None:
     """Make a page of one run or several: figures, the verdict, datagrams octet by octet.
 
-    One HTML file that needs nothing but a browser, and no network.
+    One HTML file that needs nothing but a browser, and no network. Each run writes its own,
+    report.html in its folder; this makes it anew, or one about several runs.
 
     \b
     Examples:
@@ -468,14 +469,14 @@ def report(folders: tuple[Path, ...], out: Path | None, form: str | None) -> Non
       flowlab report runs/active-timeout/latest --figures png
     """
     from lab.judge import NotARun
-    from lab.report.page import facts, write
+    from lab.report.page import write
+    from lab.report.page.follow import PAGE
 
+    where = out or (folders[0] / PAGE if len(folders) == 1 else Path(PAGE))
     try:
-        runs = [facts.read(folder) for folder in folders]
+        runs = write.write(folders, where)
     except NotARun as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
-    where = out or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
-    where.write_text(write.page(runs), encoding="utf-8")
     click.echo(str(where))
     for run, folder in zip(runs, folders, strict=True) if form else ():
         for path in write.draw(run, folder / "figures", form or ""):

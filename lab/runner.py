@@ -84,6 +84,7 @@ class Prepared:
             verdict = judge_folder(folder)
             finished_s = time.monotonic()
             traffic_s, verdict_after_s = _timings(folder)
+        write_page(folder)
         _point_latest(folder)
         return Ran(folder, verdict, finished_s - started_s, traffic_s, verdict_after_s)
 
@@ -91,6 +92,16 @@ class Prepared:
         """Do not run it: nothing is left."""
         self._capsule.leave()
         shutil.rmtree(self._folder)
+
+
+def write_page(folder: Path) -> None:
+    """Write a run's page, where there is a verdict and what it was reached by."""
+    from lab.judge import NotARun
+    from lab.report.page.follow import PAGE
+    from lab.report.page.write import write
+
+    with suppress(NotARun):
+        write([folder], folder / PAGE)
 
 
 def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch: Watch) -> Path:

@@ -14,13 +14,13 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from tests.support import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _LIMIT_S = 60.0
 _OPTIONS = (
@@ -51,6 +51,7 @@ class Browser:
     def go(self, address: str) -> None:
         """Open an address."""
         self._call("Page.navigate", url=address)
+        self.until("document.body !== null")
 
     def says(self, expression: str) -> Any:
         """The value of an expression in the page."""
@@ -111,12 +112,16 @@ class Browser:
             self.errors.append(str(told["args"]))
 
 
+def picture(page: Browser, name: str) -> None:
+    """Take a picture for the documents, where FLOWLAB_PICTURES says which folder gets it."""
+    if folder := os.environ.get("FLOWLAB_PICTURES"):
+        page.picture(Path(folder).resolve() / f"{name}.png")
+
+
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """A Chromium with a new profile; skips where there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("chromium is not installed")
+    program = shutil.which("chromium-browser") or need("chromium")
     theirs, to = os.pipe()
     back, answers = os.pipe()
 

@@ -73,4 +73,4 @@ def _explained(
     time = np.datetime64(int(block.timestamp_ns[row]), "ns")
     title = f"datagram {number}: {ends[0]} → {ends[1]}, {size} octets, {time}Z"
     family = source.ports.get(int(block.destination_port[row]))
-    return Explained(number, title, payload, walk.lines(family))
+    return Explained(number, title, payload, list(walk.lines(family)))

@@ -88,8 +88,8 @@ class Walk:
         self._of_flow = False
         """Whether the records are those of a flow sample: formats of the two kinds overlap."""
 
-    def lines(self, family: str | None) -> list[Line]:
-        """All lines; `family` is the protocol that its port has."""
+    def lines(self, family: str | None) -> Iterator[Line]:
+        """All lines, each when it is asked for; `family` is the protocol that its port has."""
         version = int.from_bytes(self.payload[:2] if family == NETFLOW else self.payload[:4], "big")
         walks: dict[tuple[str, int], Callable[[], Iterator[Line]]] = {
             (NETFLOW, 5): self._netflow5,
@@ -100,8 +100,8 @@ class Walk:
         walk = walks.get((family or "", version))
         if walk is None:
             why = "no protocol belongs to its port" if family is None else "of no known version"
-            return [self._raw(0, len(self.payload), 0, "octets", f"cannot be read: {why}")]
-        return list(walk())
+            return iter((self._raw(0, len(self.payload), 0, "octets", f"cannot be read: {why}"),))
+        return walk()
 
     # ── common ──
 

@@ -12,21 +12,19 @@ import re
 import signal
 import time
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from collector.recording import Writer
-from lab.report.live_page.follow import Following, Tail
-from lab.report.live_page.serve import Board, newest
+from lab.report.page.follow import Following, Tail
+from lab.report.page.serve import Board, newest
 from lab.report.page.write import vega
-from tests.browser import browser
+from tests.browser import browser, picture
 
 pytestmark = pytest.mark.lab
 
 SECONDS = int(os.environ.get("FLOWLAB_LIVE_S", "4"))
-PICTURES = os.environ.get("FLOWLAB_PICTURES")
 SCENARIO = f"""
 title: Three exporters side by side
 description: Many small flows and a long one around a ring; sFlow looks at one packet in ten.
@@ -48,11 +46,6 @@ def address_of(process):
         if found := re.search(r"watch it at (\S+)", line):
             return found[1]
     raise AssertionError(process.stderr.read())
-
-
-def picture(page, name):
-    if PICTURES:
-        page.picture(Path(PICTURES).resolve() / f"{name}.png")
 
 
 def test_a_browser_shows_a_run_as_it_happens(flowlab, tmp_path):
@@ -90,6 +83,8 @@ def test_a_browser_shows_a_run_as_it_happens(flowlab, tmp_path):
         assert len(set(axes)) == 1
         page.says("window.scrollTo(0, 0)")
         picture(page, "live-verdict")
+        page.until("!document.getElementById('keep').hidden")
+        assert page.says("fetch('report.html').then(answer => answer.ok)")
         page.dark(on=True)
         picture(page, "live-dark")
         page.says("document.querySelector('#switches input[value=s2]').click()")
@@ -100,15 +95,14 @@ def test_a_browser_shows_a_run_as_it_happens(flowlab, tmp_path):
             own,
             "",
         }
-    assert process.poll() is None
+    assert any("until you press Control-C" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
 
 
 @pytest.fixture
 def run(flowlab):
-    flowlab("run", "one-udp-stream")
-    return flowlab.latest("one-udp-stream")
+    return flowlab.ran("one-udp-stream")
 
 
 def test_what_is_shown_in_the_end_is_what_was_on_the_wire(run):

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lab.report.page.facts import COUNTED, WIRE
+from lab.report.page.panes import COLOURS, SCHEMA
+from lab.report.page.readings import COUNTED, WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lab.report.page.facts import Facts, Rows
+    from lab.report.page.facts import Facts
+    from lab.report.page.readings import Rows
 
-SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
 _SWITCHES: Final = 3
 """Drawn one below the other; more are not read."""
 _FLOWS: Final = 12
 _WIDTH: Final = 720
-COLOURS: Final = ["#888888", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-"""The wire, then exporters: Okabe and Ito's, told apart by the colour-blind too."""
 _OUTCOMES: Final = {
     "PASS": "#009E73",
     "FAIL": "#D55E00",

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
-import vl_convert
-from markupsafe import Markup
-
-from lab import __version__
+from lab.report.page.facts import read
 from lab.report.page.figures import figures
 
 if TYPE_CHECKING:
@@ -22,35 +19,64 @@ if TYPE_CHECKING:
     from lab.report.page.facts import Facts
 
 FORMS: Final = ("svg", "png")
+SCRIPTS: Final = "<!-- scripts -->"
+"""Where in page.html they go."""
+_POLICY_AT: Final = "<!-- policy -->"
+_POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data:"
+)
+_TITLE: Final = "<title>flowlab live</title>"
 _FOLDER: Final = Path(__file__).parent
 _SCALE: Final = 2.0
 """Pixels of a PNG per pixel of the chart."""
-_COMPLAINTS: Final = 100
-CHAIN: Final = (
-    ("declared", "the scenario"),
-    ("sent", "the traffic programs"),
-    ("on the wire", "captured at the switch ports"),
-    ("switch", "its own counters"),
-    ("exported", "datagrams sent"),
-    ("received", "datagrams recorded"),
-    ("decoded", "records"),
-)
 
 
 def page(runs: Sequence[Facts]) -> str:
-    """One HTML page about some runs."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
+    """One HTML page about some runs: the live page, with what it shows in the end."""
+    text = (_FOLDER / "page.html").read_text(encoding="utf-8")
+    title = escape(", ".join(facts.name for facts in runs))
+    told = _script([_told(facts) for facts in runs])
+    program = (_FOLDER / "page.js").read_text(encoding="utf-8")
+    scripts = (
+        f'<script type="application/json" id="told">{told}</script>',
+        f'<script type="module">{vega()}</script>',
+        f'<script type="module">{program}</script>',
     )
-    charts = [figures(facts) for facts in runs]
-    return environment.get_template("page.html").render(
-        runs=[_shown(facts, number) for number, facts in enumerate(runs)],
-        charts=_script([chart for one in charts for chart in one.values()]),
-        names=[list(one) for one in charts],
-        vega=Markup(vega()),  # noqa: S704 - the library's own code
-        chain=CHAIN,
-        version=__version__,
-    )
+    for mark, value in (
+        (_POLICY_AT, f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        (_TITLE, f"<title>{title} · flowlab</title>"),
+        (SCRIPTS, "\n".join(scripts)),
+    ):
+        before, _, behind = text.partition(mark)
+        text = f"{before}{value}{behind}"
+    return text
+
+
+def write(folders: Sequence[Path], to: Path) -> list[Facts]:
+    """Write a page about runs that have been judged.
+
+    Args:
+        folders: of the runs.
+        to: the file.
+
+    Returns:
+        What it tells, run by run.
+
+    Raises:
+        NotARun: one of the folders is none, or has no verdict yet.
+    """
+    runs = [read(folder) for folder in folders]
+    _put(page(runs), to)
+    return runs
+
+
+def _put(text: str, file: Path) -> None:
+    """Write a file that is whole at every moment; everybody may read it."""
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as new:
+        new.write(text)
+    Path(new.name).chmod(0o644)
+    Path(new.name).replace(file)
 
 
 def draw(facts: Facts, folder: Path, form: str) -> list[Path]:
@@ -61,6 +87,8 @@ def draw(facts: Facts, folder: Path, form: str) -> list[Path]:
         folder: where to.
         form: one of `FORMS`.
     """
+    import vl_convert
+
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for name, chart in figures(facts).items():
@@ -73,31 +101,20 @@ def draw(facts: Facts, folder: Path, form: str) -> list[Path]:
     return made
 
 
-def _shown(facts: Facts, number: int) -> dict[str, Any]:
-    """A run as the template wants it."""
-    bad = [check for check in facts.verdict["checks"] if check["verdict"] in ("FAIL", "INVALID")]
+def _told(facts: Facts) -> dict[str, Any]:
+    """A run as the page's program wants it."""
     return {
-        "number": number,
-        "facts": facts,
-        "bad": bad[:_COMPLAINTS],
-        "more": max(0, len(bad) - _COMPLAINTS),
-        "passed": sum(check["verdict"] == "PASS" for check in facts.verdict["checks"])
-        + facts.verdict.get("passed_besides", 0),
-        "datagrams": _script(facts.datagrams),
-        "broken": _broken(facts),
+        "run": facts.about,
+        "state": facts.state,
+        "known": facts.known,
+        "datagrams": facts.datagrams,
+        "figures": figures(facts),
     }
 
 
-def _broken(facts: Facts) -> set[str]:
-    """The witnesses between which something was lost."""
-    links = [one["link"] for one in facts.verdict["experiment"]]
-    return {end.strip() for link in links for end in link.split("→")}
-
-
-def _script(value: Any) -> Markup:
+def _script(value: Any) -> str:
     """A value for a script in a page: what would end the script is written otherwise."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no markup is left in it
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def vega() -> str:
@@ -107,17 +124,15 @@ def vega() -> str:
         kept = folder / name
         if kept.is_file():
             return kept.read_text(encoding="utf-8")
+    import vl_convert
+
     # Without a snippet of one's own it is all of Vega, though its types say that one is needed.
     bundle: Callable[[], str] = vl_convert.javascript_bundle  # type: ignore[assignment]
     text = bundle().replace("</script", "<\\/script")
     for folder in (Path(sys.prefix, "lib", "flowlab"), Path("~/.cache/flowlab").expanduser()):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=folder, delete=False, encoding="utf-8"
-            ) as new:
-                new.write(text)
-            Path(new.name).replace(folder / name)
+            _put(text, folder / name)
         except OSError:
             continue
         break

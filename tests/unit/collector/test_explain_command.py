@@ -123,7 +123,7 @@ def test_any_truncation_is_covered(port):
         cut = payload[:length]
         for templates in (decoder.templates, Templates()):
             walk = Walk(cut, templates, exporter=upper << 64 | lower, socket=0, lend=True)
-            covered(cut, walk.lines(SFLOW if port == 6343 else NETFLOW))
+            covered(cut, list(walk.lines(SFLOW if port == 6343 else NETFLOW)))
 
 
 @pytest.mark.parametrize("family", [NETFLOW, SFLOW, None])
@@ -134,7 +134,8 @@ def test_any_octets_are_covered(family):
     ]
     for _ in range(300):
         data = heads[int(rng.integers(len(heads)))] + rng.bytes(int(rng.integers(120)))
-        covered(data, Walk(data, Templates(), exporter=0, socket=0, lend=False).lines(family))
+        walk = Walk(data, Templates(), exporter=0, socket=0, lend=False)
+        covered(data, list(walk.lines(family)))
 
 
 def test_headers_of_packets_are_where_the_decoder_finds_them():

@@ -192,7 +192,7 @@ def test_any_truncation_and_any_changed_octet_is_covered(which):
     for one in (*cut, *changed):
         for templates in (decoder.templates, Templates()):
             walk = Walk(one, templates, exporter=0xFFFF_C000_0201, socket=5, lend=True)
-            covered(one, walk.lines(NETFLOW))
+            covered(one, list(walk.lines(NETFLOW)))
 
 
 def test_options_templates_and_padding_inside_sets_are_walked(tmp_path):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections import deque
+import shutil
+import subprocess
+from collections import Counter, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,18 +22,37 @@ from collector.decode.address import ip_text, mac_text
 from collector.extract import datagrams
 from collector.observations import observe
 from exporters import Bridge
-from lab.report.page.facts import WIRE, Sender, explained, told
+from lab.judge import NotARun
+from lab.report.page.panes import panes
+from lab.report.page.readings import (
+    COUNTED,
+    WIRE,
+    Known,
+    Sender,
+    explained,
+    polled,
+    rises,
+    sent_counters,
+    told,
+)
 from lab.scenario.model import Scenario
+from topologies.dot import dot
+from topologies.picture import draw
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from collector.decode import Batch, Datagrams
     from collector.pcap import Capture
+    from lab.report.page.readings import Counted
+    from topologies import Topology
     from topologies.model import Link
 
+PAGE: Final = "report.html"
+"""What a run's page is called, in the run folder."""
 _HEAD_OCTETS: Final = 24
 _MOST_OCTETS: Final = 16 << 20
 """Of a file, at one look."""
@@ -41,7 +62,24 @@ _STEPS: Final = 200
 _KEPT: Final = 50_000
 """Datagrams that can be opened: the latest."""
 _SHOWN: Final = 40
-_COMPLAINTS: Final = 20
+_OF_EACH: Final = 3
+"""Datagrams of each sender that are the first ones: they bring templates."""
+_FIRST: Final = 24
+"""And so many of all senders."""
+_COMPLAINTS: Final = 100
+_DRAWN: Final = 40
+"""Nodes of a network that is laid out; a larger one takes its time, and nobody reads it."""
+_LAYOUT_S: Final = 20.0
+CHAIN: Final = (
+    ("declared", "the scenario"),
+    ("sent", "the traffic programs"),
+    ("on the wire", "captured at the switch ports"),
+    ("switch", "its own counters"),
+    ("exported", "datagrams sent"),
+    ("received", "datagrams recorded"),
+    ("decoded", "records"),
+)
+"""The witnesses, and who they are."""
 _NO_RECORDS: Final = "templates, or nothing that counts"
 _PROTOCOLS: Final = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
 
@@ -125,8 +163,8 @@ class Following:
         self.scenario = Scenario.model_validate(_json(folder / "scenario.json"))
         self.topology = self.scenario.build_topology()
         points = _json(folder / "expected.json")["points"]
-        self._points = [one for one in points if not one["also_to"] or one["address"]]
-        self.exporters = list(dict.fromkeys(one["exporter"] for one in self._points))
+        self.points = [one for one in points if not one["also_to"] or one["address"]]
+        self.exporters = list(dict.fromkeys(one["exporter"] for one in self.points))
         self.switches = [switch.name for switch in self.topology.switches]
         self._told_by = _told_by(self.scenario)
         self._came: dict[tuple[str, str], set[int]] = {}
@@ -144,13 +182,43 @@ class Following:
         self._begun_ns = 0
         self._now_ns = 0
         self._load: dict[tuple[str, str], tuple[int, int]] = {}
+        self._carried: Counter[tuple[str, str]] = Counter()
+        self._counters: list[Counted] = []
         self._looked_ns = 0
         self._count = 0
         self._kept: deque[_Kept] = deque(maxlen=_KEPT)
         self._latest: deque[dict[str, Any]] = deque(maxlen=_SHOWN)
+        self._senders: Counter[tuple[Any, ...]] = Counter()
+        self._first: list[dict[str, Any]] = []
         self._flows: deque[dict[str, Any]] = deque(maxlen=_SHOWN)
         self._ended_s: float | None = None
         self._verdict: dict[str, Any] | None = None
+
+    @classmethod
+    def whole(cls, folder: Path) -> Following:
+        """A run that is over and has been judged, read to its end.
+
+        Raises:
+            NotARun: the folder is none, or has no verdict.
+        """
+        try:
+            for name in ("scenario", "expected", "witnesses", "verdict"):
+                _json(folder / f"{name}.json")
+            following = cls(folder)
+        except (OSError, ValueError) as odd:
+            raise NotARun(
+                f"{folder} is not a run with a verdict ({odd}); give one of "
+                "runs/<scenario>/<time>, after `flowlab check` if it was cut short"
+            ) from None
+        while not following.is_over:
+            following.look(0)
+        return following
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        folder = self.folder.resolve()
+        return f"{folder.parent.name}/{folder.name}"
 
     @property
     def is_over(self) -> bool:
@@ -164,16 +232,19 @@ class Following:
             now_ns: the time, since 1970.
         """
         verdict = self._verdict or self._read_verdict()
-        self._look_at_wire(now_ns)
+        more = self._look_at_wire(now_ns)
         capture = self._exports.more() if self._begun_ns else None
         if capture is not None:
             self._take(datagrams(capture), self._exports.at)
-        if verdict is not None and capture is None:
+        if verdict is not None and capture is None and not more:
+            if not self.is_over:
+                self._tell_counters()
             self._verdict = verdict
         elif not self.is_over:
             self._now_ns = max(self._now_ns, now_ns)
 
-    def _look_at_wire(self, now_ns: int) -> None:
+    def _look_at_wire(self, now_ns: int) -> bool:
+        """Read the wire's captures on; whether there was more."""
         load = {}
         for (port, way), tail in self._wire.items():
             capture = tail.more()
@@ -192,6 +263,9 @@ class Following:
             for key, (packets, octets) in load.items()
         }
         self._looked_ns = now_ns
+        for (port, _), (packets, octets) in load.items():
+            self._carried.update({(port, "packets"): packets, (port, "octets"): octets})
+        return bool(load)
 
     def _line(self, switch: str, who: str) -> _Line:
         return self._lines.setdefault((switch, who), _Line())
@@ -209,6 +283,7 @@ class Following:
             columns = observe(batch, decoded.habits)
             if columns is not None:
                 self._tell(batch, columns, block)
+            self._counters += sent_counters(batch, block, self.points)
         for row in range(len(block)):
             self._count += 1
             upper, lower = map(int, block.source[row])
@@ -220,25 +295,25 @@ class Following:
             exporter = self._told_by.get(int(block.destination_port[row]), family or "?")
             what = "records" if records[row] else _NO_RECORDS
             self._came.setdefault((exporter, what), set()).add(since_ns // _BIN_NS)
-            self._latest.append(
-                {
-                    "number": self._count,
-                    "s": round(since_ns / 1e9, 3),
-                    "protocol": who.get(row, family or "?"),
-                    "octets": octets,
-                    "records": int(records[row]),
-                }
-            )
+            shown = {
+                "number": self._count,
+                "s": round(since_ns / 1e9, 3),
+                "protocol": who.get(row, family or "?"),
+                "octets": octets,
+                "records": int(records[row]),
+            }
+            self._latest.append(shown)
+            own = (upper, lower, int(block.destination_port[row]))
+            self._senders[own] += 1
+            if self._senders[own] <= _OF_EACH and len(self._first) < _FIRST:
+                self._first.append(shown)
 
     def _since(self, when_ns: int) -> float:
         return round(max(0, when_ns - self._begun_ns) / 1e9, 3)
 
     def _tell(self, batch: Batch, columns: Any, block: Datagrams) -> None:
         self._now_ns = max(self._now_ns, int(block.timestamp_ns.max()))
-        for frame in told(batch, columns["packets"], block, self._points):
-            switch, name = frame["switch"][0], frame["who"][0]
-            since_ns = frame["ns"].to_numpy() - self._begun_ns
-            self._line(switch, name).add(since_ns, frame["packets"].to_numpy())
+        self._add(told(batch, columns["packets"], block, self.points))
         for row in range(max(0, len(batch) - _SHOWN), len(batch)):
             came = block.timestamp_ns[max(0, int(batch.datagram[row]) - 1)]
             flow = {
@@ -252,11 +327,25 @@ class Following:
             }
             self._flows.append(flow)
 
+    def _add(self, known: Iterable[Known]) -> None:
+        for one in known:
+            self._line(one.switch, one.who).add(one.ns - self._begun_ns, one.packets)
+
+    def _tell_counters(self) -> None:
+        """What was polled of counters is there when the run is over."""
+        with suppress(OSError, ValueError, KeyError):
+            self._add(polled(self.folder))
+        if self._counters:
+            self._add(rises(self._counters, COUNTED[-1]))
+
     def _read_verdict(self) -> dict[str, Any] | None:
         """What came out; None: nothing yet."""
         with suppress(OSError, ValueError):
             verdict = _json(self.folder / "verdict.json")
             witnesses = _json(self.folder / "witnesses.json")
+            if not self._begun_ns:
+                begun_ns = witnesses.get("traffic_started_ns") or witnesses["started_ns"]
+                self._begun_ns = self._now_ns = int(begun_ns)
             ended_ns = witnesses.get("traffic_finished_ns")
             if ended_ns and self._begun_ns:
                 self._ended_s = self._since(int(ended_ns))
@@ -268,6 +357,7 @@ class Following:
                 "passed": passed + verdict.get("passed_besides", 0),
                 "broken": sorted({end.strip() for link in links for end in link.split("→")}),
                 "experiment": verdict["experiment"],
+                "notes": verdict["notes"],
                 "look_for": verdict["look_for"],
                 "bad": [
                     {key: str(one[key]) for key in _TOLD} | {"flow": _about(one["flow"])}
@@ -277,8 +367,37 @@ class Following:
             }
         return None
 
-    def seen(self, switch: str) -> dict[str, Any]:
-        """What the page shows now, of one switch's exporters."""
+    def about(self) -> dict[str, Any]:
+        """What does not change while it is shown."""
+        return {
+            "run": self.name,
+            "title": self.scenario.title,
+            "description": self.scenario.description or "",
+            "switches": self.switches,
+            "exporters": self.exporters,
+            "links": [f"{one.a.node} to {one.b.node}" for one in self.topology.links],
+            "drawing": _drawing(self.topology),
+            "picture": draw(self.topology),
+            "chart": panes(self.exporters),
+            "chain": CHAIN,
+        }
+
+    def known(self) -> list[dict[str, Any]]:
+        """Points of the lines of all switches: switch, who, s, packets."""
+        end_ns = max(self._now_ns - self._begun_ns, 0)
+        return [
+            {"switch": switch, "who": who, "s": s, "packets": packets}
+            for (switch, who), line in self._lines.items()
+            for s, packets in line.points(end_ns)
+        ]
+
+    def seen(self, switch: str, *, first: bool = False) -> dict[str, Any]:
+        """What the page shows now, of one switch's exporters.
+
+        Args:
+            switch: which one.
+            first: of datagrams the first ones of each sender, and not the latest.
+        """
         end_ns = max(self._now_ns - self._begun_ns, 0) if self._begun_ns else 0
         known = [
             {"who": who, "s": s, "packets": packets}
@@ -293,10 +412,11 @@ class Following:
             "known": known,
             "came": self._ticks(end_ns),
             "links": [self._link(number) for number in range(len(self._ends))],
-            "datagrams": list(self._latest),
+            "datagrams": self._first if first else list(self._latest),
             "datagrams_in_all": self._count,
             "flows": list(self._flows),
             "verdict": self._verdict,
+            "page": (self.folder / PAGE).is_file(),
         }
 
     def _ticks(self, end_ns: int) -> list[dict[str, Any]]:
@@ -321,6 +441,8 @@ class Following:
         return {
             "pps": 0 if self.is_over else inward[0] + outward[0],
             "bps": 0 if self.is_over else inward[1] + outward[1],
+            "packets": self._carried[port, "packets"],
+            "octets": self._carried[port, "octets"],
         }
 
     def datagram(self, number: int) -> dict[str, Any] | None:
@@ -347,6 +469,24 @@ _TOLD: Final = ("exporter", "observation_point", "measure", "expected", "observe
 
 def _json(path: Path) -> Any:
     return json.loads(path.read_bytes())
+
+
+def _drawing(topology: Topology) -> str:
+    """The network as SVG; empty where there is no Graphviz to lay it out, or too much of it."""
+    program = shutil.which("dot")
+    if program is None or len(topology.hosts) + len(topology.switches) > _DRAWN:
+        return ""
+    try:
+        drawn = subprocess.run(
+            (program, "-Tsvg"),
+            input=dot(topology).encode(),
+            capture_output=True,
+            check=True,
+            timeout=_LAYOUT_S,
+        ).stdout.decode()
+    except (subprocess.SubprocessError, OSError):
+        return ""
+    return drawn[drawn.index("<svg") :]
 
 
 def _told_by(scenario: Scenario) -> dict[int, str]:

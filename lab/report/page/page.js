@@ -1,10 +1,13 @@
-// The live page: what the stream of states says is put into the page. Nothing is asked of anybody but its own server.
+// The page of a run. While it happens a stream of states is put into it, and nothing is asked of anybody but its own
+// server. In a file all of it is in the file, of one run or of several, and nobody is asked at all.
 
 const $ = id => document.getElementById(id);
 const STAGES = {
   waiting: "waiting for a run", starting: "the network is being built", running: "traffic is running",
   judging: "the exporters have told all; it is being judged", judged: "judged",
 };
+const kept = $("told") && JSON.parse($("told").textContent);
+let place = 0;  // of the run that is shown, in a file
 let run = null, view = null, stream = null, chosen = "", shown = "", opened = 0;
 
 function put(parent, name, text, kind) {
@@ -16,6 +19,7 @@ function put(parent, name, text, kind) {
 }
 
 async function ask(path) {
+  if (kept) return path === "run" ? kept[place].run : kept[place].datagrams[path.split("/")[1]] ?? null;
   const answer = await fetch(path);
   return answer.ok ? answer.json() : null;
 }
@@ -33,10 +37,11 @@ async function begin(id) {
   for (const link of run.links) put($("links"), "li", link);
   const legend = $("switches").querySelector("legend");
   $("switches").replaceChildren(legend);
+  if (!run.switches.includes(chosen)) chosen = "";
   run.switches.forEach((name, number) => {
     const label = put($("switches"), "label");
     const choice = put(label, "input");
-    Object.assign(choice, { type: "radio", name: "switch", value: name, checked: number === 0 });
+    Object.assign(choice, { type: "radio", name: "switch", value: name, checked: chosen ? name === chosen : number === 0 });
     label.append(` ${name}`);
     choice.addEventListener("change", () => { chosen = name; listen(); });
   });
@@ -54,15 +59,17 @@ function amount(bits) {
   return `${bits} bit/s`;
 }
 
-function links(loads) {
-  loads.forEach(({ pps, bps }, number) => {
+function links(loads, over) {
+  loads.forEach(({ pps, bps, packets, octets }, number) => {
     const item = $("links").children[number];
-    if (item) item.textContent = `${run.links[number]}: ${pps} packets/s, ${amount(bps)}`;
+    const now = `${pps} packets/s, ${amount(bps)}`, all = `${packets} packets, ${octets} octets`;
+    if (item) item.textContent = `${run.links[number]}: ${over ? all : now}`;
     const edge = document.getElementById(`link-${number}`);
     const line = edge && edge.querySelector("path");
     if (!line) return;
     edge.classList.toggle("busy", pps > 0);
-    line.style.strokeWidth = pps ? 1.5 + 1.5 * Math.log10(1 + pps) : 1;
+    const much = over ? packets : pps;
+    line.style.strokeWidth = much ? 1.5 + 1.5 * Math.log10(1 + much) : 1;
     line.style.animationDuration = `${Math.max(0.15, 1.5 - 0.3 * Math.log10(1 + pps))}s`;
   });
 }
@@ -102,7 +109,7 @@ async function open(number) {
       put(row, "td", [value, meaning && `(${meaning})`, section && `[${section}]`].filter(Boolean).join("  "));
     }
   }
-  if (datagram.more) put(put($("octets"), "tr"), "td", `… and ${datagram.more} fields more`).colSpan = 4;
+  if (datagram.more) put(put($("octets"), "tr"), "td", "… and more fields: flowlab explain has all").colSpan = 4;
   $("h-octets").focus();
 }
 
@@ -118,6 +125,7 @@ function end(verdict) {
   }
   $("said").replaceChildren();
   for (const one of verdict.experiment) put($("said"), "p", `${one.link}: ${one.what}`, "INVALID");
+  for (const note of verdict.notes) put($("said"), "p", note, "soft");
   for (const line of verdict.look_for) put($("said"), "p", `Look for: ${line}`, "soft");
   $("bad").replaceChildren();
   if (!verdict.bad.length) return;
@@ -138,7 +146,7 @@ async function take(state) {
   if (run === null || run.run !== state.run) return;
   $("clock").textContent = `${state.s.toFixed(1)} s`;
   $("count").textContent = state.datagrams_in_all;
-  links(state.links);
+  links(state.links, state.stage === "judged");
   rows($("datagrams"), state.datagrams, (row, one) => {
     opener(put(row, "td"), one.number);
     put(row, "td", one.s.toFixed(2), "number");
@@ -160,9 +168,57 @@ async function take(state) {
     await view.data("known", state.known).data("came", state.came).runAsync();
   }
   if (state.verdict) end(state.verdict);
+  $("keep").hidden = kept !== null || !state.page;
 }
 
+// ── a file ──
+
+const FIGURE = { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg", logLevel: 1 };
+
+async function figures(parent, charts) {
+  for (const place of parent.querySelectorAll("[data-figure]")) {
+    const chart = charts[place.dataset.figure];
+    if (chart === undefined) place.textContent = "There is nothing to draw.";
+    else await window.vegaEmbed(place, chart, FIGURE);
+  }
+}
+
+async function choose(number) {
+  place = number;
+  run = null;
+  chosen = "";
+  for (const [at, button] of [...$("runs").children].entries()) button.setAttribute("aria-pressed", String(at === number));
+  await show();
+  await figures($("figures"), kept[place].figures);
+}
+
+async function show() {
+  const told = kept[place], at = chosen || told.run.switches[0];
+  await take({ ...told.state, run: told.run.run, known: told.known.filter(row => row.switch === at) });
+}
+
+async function open_file() {
+  $("figures").hidden = false;
+  if (kept.length > 1) {
+    $("runs").hidden = $("side").hidden = false;
+    for (const [number, told] of kept.entries()) {
+      const button = put($("runs"), "button", `${told.run.run}: ${told.state.verdict.verdict}`);
+      button.addEventListener("click", () => choose(number));
+      const part = put($("side"), "article");
+      put(part, "h2", told.run.title);
+      put(part, "p", `${told.run.run}: ${told.state.verdict.verdict}`, told.state.verdict.verdict);
+      put(part, "div", undefined, "sheet").dataset.figure = "who-knows-what-when";
+      await figures(part, told.figures);
+    }
+  }
+  await choose(0);
+  document.body.dataset.ready = "yes";
+}
+
+// ── a run that happens ──
+
 function listen() {
+  if (kept) return show();
   if (stream) stream.close();
   stream = new EventSource(`stream?switch=${encodeURIComponent(chosen)}`);
   // A page that is slower than the stream leaves states out, but never the last one.
@@ -183,4 +239,4 @@ function listen() {
   stream.onerror = () => { $("stage").textContent = "flowlab is gone; this is what it showed last"; };
 }
 
-listen();
+if (kept) open_file(); else listen();

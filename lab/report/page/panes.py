@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lab.report.page.facts import WIRE
-from lab.report.page.figures import COLOURS, SCHEMA
+from lab.report.page.readings import WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
+COLOURS: Final = ["#888888", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+"""The wire, then exporters: Okabe and Ito's, told apart by the colour-blind too."""
 _PANES: Final = 6
 _WIDTH: Final = 720
 _HEIGHT: Final = 95

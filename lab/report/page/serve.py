@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -24,11 +22,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from lab.report.live_page.chart import panes
-from lab.report.live_page.follow import Following
-from lab.report.page.write import CHAIN, vega
-from topologies.dot import dot
-from topologies.picture import draw
+from lab.report.page.follow import PAGE, Following
+from lab.report.page.write import SCRIPTS, vega
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,9 +35,12 @@ _EVERY_S: Final = 0.4
 _READY_S: Final = 10.0
 _STREAMS: Final = 64
 """At a time: a class, and not more than that."""
-_LAYOUT_S: Final = 20.0
+_SCRIPTS: Final = "".join(
+    f'<script type="module" src="{name}.js"></script>\n' for name in ("vega", "page")
+)
+_POLICY: Final = "Content-Security-Policy"
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; "
+    _POLICY: "default-src 'none'; script-src 'self' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -85,30 +83,21 @@ class Board:
             if self._following is not None and not self._following.is_over:
                 self._following.look(time.time_ns())
 
+    @property
+    def folder(self) -> Path | None:
+        """Of the run that is shown."""
+        with self._lock:
+            return None if self._following is None else self._following.folder
+
     def run(self) -> dict[str, Any] | None:
         """What does not change while a run is shown; None: there is none."""
         with self._lock:
             following = self._following
         if following is None:
             return None
-        if _id(following) not in self._told:
-            self._told = {_id(following): self._of(following)}
-        return self._told[_id(following)]
-
-    def _of(self, following: Following) -> dict[str, Any]:
-        scenario = following.scenario
-        return {
-            "run": _id(following),
-            "title": scenario.title,
-            "description": scenario.description or "",
-            "switches": following.switches,
-            "exporters": following.exporters,
-            "links": [f"{one.a.node} to {one.b.node}" for one in following.topology.links],
-            "drawing": _drawing(following),
-            "picture": draw(following.topology),
-            "chart": panes(following.exporters),
-            "chain": CHAIN,
-        }
+        if following.name not in self._told:
+            self._told = {following.name: following.about()}
+        return self._told[following.name]
 
     def seen(self, switch: str) -> dict[str, Any]:
         """What changes: of one switch, or of the first."""
@@ -117,7 +106,7 @@ class Board:
             if following is None:
                 return {"run": None, "stage": "waiting"}
             chosen = switch if switch in following.switches else following.switches[0]
-            return {"run": _id(following), "switch": chosen, **following.seen(chosen)}
+            return {"run": following.name, "switch": chosen, **following.seen(chosen)}
 
     def datagram(self, number: int) -> dict[str, Any] | None:
         """A datagram field by field."""
@@ -134,28 +123,6 @@ def newest(runs: Path, since: str = "") -> Path | None:
         if run.name >= since
     ]
     return max(found, key=lambda run: run.name, default=None)
-
-
-def _id(following: Following) -> str:
-    return f"{following.folder.parent.name}/{following.folder.name}"
-
-
-def _drawing(following: Following) -> str:
-    """The network as SVG; empty where there is no Graphviz to lay it out."""
-    program = shutil.which("dot")
-    if program is None:
-        return ""
-    try:
-        drawn = subprocess.run(
-            (program, "-Tsvg"),
-            input=dot(following.topology).encode(),
-            capture_output=True,
-            check=True,
-            timeout=_LAYOUT_S,
-        ).stdout.decode()
-    except (subprocess.SubprocessError, OSError):
-        return ""
-    return drawn[drawn.index("<svg") :]
 
 
 class Page:
@@ -182,6 +149,7 @@ class Page:
                         Route("/{token}/", self._page),
                         Route("/{token}/page.js", self._script),
                         Route("/{token}/vega.js", self._vega),
+                        Route("/{token}/report.html", self._report),
                         Route("/{token}/run", self._run),
                         Route("/{token}/stream", self._stream),
                         Route("/{token}/datagram/{number:int}", self._datagram),
@@ -226,7 +194,8 @@ class Page:
 
     async def _page(self, request: Request) -> Response:
         self._allow(request)
-        return HTMLResponse((_HERE / "page.html").read_bytes(), headers=_HEADERS)
+        text = (_HERE / "page.html").read_text(encoding="utf-8")
+        return HTMLResponse(text.replace(SCRIPTS, _SCRIPTS), headers=_HEADERS)
 
     async def _script(self, request: Request) -> Response:
         self._allow(request)
@@ -235,6 +204,15 @@ class Page:
     async def _vega(self, request: Request) -> Response:
         self._allow(request)
         return _javascript((await asyncio.to_thread(vega)).encode())
+
+    async def _report(self, request: Request) -> Response:
+        """The run's own page, once it is written; it says itself what it may do."""
+        self._allow(request)
+        folder = self._board.folder
+        if folder is None or not (folder / PAGE).is_file():
+            raise HTTPException(404)
+        named = {name: said for name, said in _HEADERS.items() if name != _POLICY}
+        return HTMLResponse((folder / PAGE).read_bytes(), headers=named)
 
     async def _run(self, request: Request) -> Response:
         self._allow(request)
