@@ -49,7 +49,8 @@ def list_exercises() -> None:
     from lab.exercises.model import all_exercises
 
     for one in all_exercises():
-        click.echo(f"{one.name:<24}{one.points:>3} points  {one.parts.goal}")
+        lab = " (needs the lab)" if one.parts.needs_lab else ""
+        click.echo(f"{one.name:<28}{one.points:>3} points  {one.parts.goal}{lab}")
 
 
 @exercise.command()
@@ -189,6 +190,12 @@ def grade(
             stop(Exit.WRONG_INPUT, str(wrong))
     if not every:
         stop(Exit.WRONG_INPUT, f"{submissions} has no folders; one for each learner is expected")
+    if exercise.parts.is_application:
+        stop(
+            Exit.CANNOT_RUN,
+            f"{exercise.parts.staged} runs beside the switches with your rights, and is not shut "
+            "in; read it, then: flowlab exercise check",
+        )
     why = "" if exercise.parts.program is None else missing() or way_in()[1]
     if why:
         stop(Exit.CANNOT_RUN, f"programs of strangers cannot be shut in here: {why}")

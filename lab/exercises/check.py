@@ -15,8 +15,11 @@ from collector.conform import FLOW, Result, flow_of
 from collector.corpus.case import TRUTH
 from lab.conform.run import Collector, conform, way_in
 from lab.described import WrongFile, read_as
+from lab.exercises.demands import DEMANDS
+from lab.exercises.model import ANSWERS
 from lab.exercises.questions import QUESTIONS
-from lab.exercises.work import ANSWERS, made
+from lab.exercises.stage import staged
+from lab.exercises.work import made, planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +115,8 @@ def check(work: Work, running: Running = Running()) -> list[Marked]:
     with tempfile.TemporaryDirectory(prefix="flowlab-exercise-") as scratch:
         if work.exercise.parts.program is not None:
             return _program(work, work.exercise.parts.program, Path(scratch), running)
+        if work.exercise.parts.staged is not None:
+            return _staged(work, Path(scratch))
         return _answers(work, Path(scratch))
 
 
@@ -120,28 +125,64 @@ def check(work: Work, running: Running = Running()) -> list[Marked]:
 
 def _answers(work: Work, scratch: Path) -> list[Marked]:
     parts = work.exercise.parts
-    assert parts.exports is not None
-    truth = made(work.exercise, parts.exports, work.learner, scratch / "case").truth()
     given = read_as(_Answers, work.folder / ANSWERS).root
     unknown = sorted(set(given) - {one.key for one in parts.questions})
     if unknown:
         raise WrongFile(f"{work.folder / ANSWERS}: nobody asked for {unknown[0]!r}")
-    counts = {name: count for name, count in truth.counts.items() if count is not None}
-    right = {name: of(truth.flows, counts) for name, of in QUESTIONS.items()}
-    return [_answered(one, given.get(one.key), right) for one in parts.questions]
+    asked = ask(work, scratch)
+    return [_answered(one, given.get(one.key), asked) for one in parts.questions]
 
 
-def _answered(question: Question, given: str | int | None, right: dict[str, str | int]) -> Marked:
+def ask(work: Work, scratch: Path) -> Callable[[str], str | int]:
+    """What answers the learner's questions, by the names of `questions`.
+
+    Args:
+        work: the learner's.
+        scratch: a folder for what has to be made anew.
+    """
+    parts, exercise = work.exercise.parts, work.exercise
+    if parts.exports is None:
+        flows, counts = planned(exercise, work.learner)
+        return lambda name: QUESTIONS[name](flows, counts)
+    truth = made(exercise, parts.exports, work.learner, scratch / "case").truth()
+    known = {name: count for name, count in truth.counts.items() if count is not None}
+    return lambda name: QUESTIONS[name](truth.flows, known)
+
+
+def _answered(
+    question: Question, given: str | int | None, asked: Callable[[str], str | int]
+) -> Marked:
     told = None if given is None else str(given).strip()
     name, points = question.asks, question.points
     if not told:
         return Marked(name, points, right=False, says=("not answered yet",))
-    if told == str(right[question.answer]):
+    if told == str(asked(question.answer)):
         return Marked(name, points, right=True)
     for other, says in question.mistakes.items():
-        if told == str(right[other]):
+        if told == str(asked(other)):
             return Marked(name, points, right=False, says=(f"{told}: {says}",))
     return Marked(name, points, right=False, says=(f"{told}: {question.says}",))
+
+
+# ── what the lab runs ──
+
+
+def _staged(work: Work, scratch: Path) -> list[Marked]:
+    parts = work.exercise.parts
+    ran = staged(work, scratch)
+    if isinstance(ran, tuple):
+        first, *others = parts.demands
+        return [
+            Marked(first.name, first.points, right=False, says=tuple(map(tame, ran))),
+            *(Marked(one.name, one.points, right=False, says=("not known yet",)) for one in others),
+        ]
+    marked = []
+    for one in parts.demands:
+        says = DEMANDS[one.demand](ran)
+        more = (one.says,) if says and one.says else ()
+        said = tuple(map(tame, (*says, *more)))
+        marked.append(Marked(one.name, one.points, right=not says, says=said))
+    return marked
 
 
 # ── programs ──
@@ -181,10 +222,10 @@ def _marked(check: ProgramCheck, outcome: Outcome) -> Marked:
     if outcome.result is Result.PASS:
         return Marked(check.name, check.points, right=True)
     if outcome.result in _WENT:
-        last = [_tame(line) for line in outcome.why.splitlines() if line.strip()]
+        last = [tame(line) for line in outcome.why.splitlines() if line.strip()]
         says = (_WENT[outcome.result], *last[-_LAST_LINES:])
         return Marked(check.name, check.points, right=False, says=says)
-    said = (_tame(_said(check, one.finding, one.times)) for one in outcome.examples)
+    said = (tame(_said(check, one.finding, one.times)) for one in outcome.examples)
     says = tuple(dict.fromkeys(said))
     return Marked(check.name, check.points, right=False, says=says)
 
@@ -205,7 +246,7 @@ def _said(check: ProgramCheck, finding: Finding, times: int) -> str:
     return f"{so}. {because}" if because else so
 
 
-def _tame(line: str) -> str:
+def tame(line: str) -> str:
     """A line that may repeat what a program printed: nothing in it moves a terminal's cursor."""
     shown = "".join(each if each.isprintable() else "�" for each in line)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"

@@ -86,7 +86,4 @@ def _graded(submission: Submission, exercise: Exercise, number: int) -> Grade:
 
 
 def _nothing(exercise: Exercise) -> tuple[Marked, ...]:
-    parts = exercise.parts
-    asked = [(one.name, one.points) for one in parts.checks]
-    asked += [(one.asks, one.points) for one in parts.questions]
-    return tuple(Marked(name, points, right=False) for name, points in asked)
+    return tuple(Marked(name, points, right=False) for name, points in exercise.parts.worth)

@@ -9,10 +9,12 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lab.described import read_as
+from lab.exercises.demands import DEMANDS
 from lab.exercises.questions import QUESTIONS
 
 FOLDER: Final = Path(__file__).parent
 STARTER, SOLUTION = "starter", "solution"
+ANSWERS: Final = "answers.yaml"
 
 
 class _Strict(BaseModel):
@@ -65,17 +67,43 @@ class Question(_Strict):
         return self
 
 
+class DemandPart(_Strict):
+    """Something that what the learner wrote for the lab has to meet.
+
+    Attributes:
+        name: what it is about, for the learner.
+        demand: which function of `demands` knows.
+        points: what it is worth.
+        says: what is added to what that function says.
+    """
+
+    name: str
+    demand: str
+    points: Annotated[int, Field(ge=1, le=100)] = 1
+    says: str = ""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.demand not in DEMANDS:
+            raise ValueError(f"nobody knows {self.demand!r}; there is {', '.join(DEMANDS)}")
+        return self
+
+
 class Parts(_Strict):
     """The content of ``exercise.yaml``.
 
     Attributes:
         title: of the exercise.
         goal: in one sentence.
-        program: the file that the learner writes, if it is a program.
+        program: the file that the learner writes, if exports are sent to it.
         takes: what kind of datagrams it receives.
         checks: what the program has to read.
         exports: the profile that questions are about.
-        questions: what is asked.
+        scenario: the scenario, or a part of one, that is the learner's own to run.
+        questions: what is asked: about exports, or else about the scenario.
+        staged: the file that the learner writes, if the lab runs it: a scenario, or an application
+            for Ryu that the scenario runs.
+        demands: what that has to meet.
         hints: opened one by one.
     """
 
@@ -85,18 +113,47 @@ class Parts(_Strict):
     takes: Literal["netflow", "sflow"] = "netflow"
     checks: tuple[ProgramCheck, ...] = ()
     exports: str | None = None
+    scenario: str | None = None
     questions: tuple[Question, ...] = ()
+    staged: str | None = None
+    demands: tuple[DemandPart, ...] = ()
     hints: Annotated[tuple[str, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.program is None) == (not self.questions):
-            raise ValueError("an exercise has a program with checks, or questions")
-        if (self.program is None) != (not self.checks) or bool(self.questions) != bool(
-            self.exports
-        ):
-            raise ValueError("a program has checks; questions are about exports")
+        if sum(map(bool, (self.program, self.questions, self.staged))) != 1:
+            raise ValueError(
+                "an exercise has a program with checks, questions, or what is staged with demands"
+            )
+        if bool(self.program) != bool(self.checks) or bool(self.staged) != bool(self.demands):
+            raise ValueError("a program has checks; what is staged has demands")
+        if bool(self.questions) != bool(self.exports or (self.scenario and not self.staged)):
+            raise ValueError("questions are about exports, or about a scenario")
         return self
+
+    @property
+    def wanted(self) -> str:
+        """The file that a learner hands in."""
+        return self.program or self.staged or ANSWERS
+
+    @property
+    def is_application(self) -> bool:
+        """Whether what a learner writes is a program that runs in the lab, beside the switches."""
+        return bool(self.staged and self.scenario)
+
+    @property
+    def needs_lab(self) -> bool:
+        """Whether it takes Mininet and Open vSwitch to do it."""
+        return bool(self.staged or self.scenario)
+
+    @property
+    def worth(self) -> tuple[tuple[str, int], ...]:
+        """Each part of it, and its points."""
+        return (
+            *((one.name, one.points) for one in self.checks),
+            *((one.asks, one.points) for one in self.questions),
+            *((one.name, one.points) for one in self.demands),
+        )
 
 
 @dataclass(frozen=True)
@@ -114,11 +171,10 @@ class Exercise:
     @property
     def points(self) -> int:
         """What all of it is worth."""
-        parts = self.parts
-        return sum(one.points for one in parts.checks) + sum(one.points for one in parts.questions)
+        return sum(points for _, points in self.parts.worth)
 
-    def profile(self, name: str) -> Path:
-        """The file of one of its profiles."""
+    def of(self, name: str) -> Path:
+        """The file of one of its profiles, or of its scenario."""
         return self.folder / f"{name}.yaml"
 
 

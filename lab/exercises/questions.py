@@ -1,4 +1,4 @@
-"""What can be asked about exports, and the answers: pure functions of a case's truth.
+"""What can be asked, and the answers: pure functions of a case's truth, or of a scenario's.
 
 Octets are those of the IP packets. Where several are equally large, the first by its address wins.
 """
@@ -157,6 +157,43 @@ def _of_protocol(flows: Flows, protocol: int) -> Flows:
     return [flow for flow in flows if flow["flow"]["protocolIdentifier"] == protocol]
 
 
+def _once(flows: Flows) -> Flows:
+    """Each flow where it comes first, of rows for each switch that it crosses."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for flow in flows:
+        first.setdefault(str(flow["flow"]), flow)
+    return list(first.values())
+
+
+def _at_busiest_switch(flows: Flows) -> Flows:
+    sums: Counter[str] = Counter()
+    for flow in flows:
+        sums[flow["observation_point"]] += flow["packets"]
+    busiest = _most(sums)
+    return [flow for flow in flows if flow["observation_point"] == busiest]
+
+
+def _crossing(flows: Flows, switches: int) -> Flows:
+    """The flows that cross so many switches."""
+    crossed = Counter(str(flow["flow"]) for flow in flows)
+    return [flow for flow in _once(flows) if crossed[str(flow["flow"])] == switches]
+
+
+def _longest_way(flows: Flows) -> int:
+    return max(Counter(str(flow["flow"]) for flow in flows).values())
+
+
+def _switch_of_most(flows: Flows) -> str:
+    return str(_at_busiest_switch(flows)[0]["observation_point"])
+
+
+def _switch_of_least(flows: Flows) -> str:
+    sums: Counter[str] = Counter()
+    for flow in flows:
+        sums[flow["observation_point"]] += flow["packets"]
+    return min(sums, key=lambda name: (sums[name], name))
+
+
 QUESTIONS: Final[Mapping[str, Callable[[Flows, Counts], str | int]]] = {
     "flows": lambda flows, _: len(flows),
     "records": lambda _, counts: counts["records"],
@@ -198,6 +235,16 @@ QUESTIONS: Final[Mapping[str, Callable[[Flows, Counts], str | int]]] = {
     "attackers": _most_others("destination"),
     "longest_s": lambda flows, _: _seconds(max(map(_timed_ns, flows))),
     "median_s": lambda flows, _: _seconds(sorted(map(_timed_ns, flows))[len(flows) // 2]),
+    "flows_once": lambda flows, _: len(_once(flows)),
+    "packets_once": lambda flows, _: sum(flow["packets"] for flow in _once(flows)),
+    "flows_all_the_way": lambda flows, _: len(_crossing(flows, _longest_way(flows))),
+    "flows_at_busiest_switch": lambda flows, _: len(_at_busiest_switch(flows)),
+    "switch_of_most": lambda flows, _: _switch_of_most(flows),
+    "switch_of_least": lambda flows, _: _switch_of_least(flows),
+    "frames": lambda _, counts: counts["frames"],
+    "frame_octets": lambda _, counts: counts["frame_octets"],
+    "frames_not_told": lambda _, counts: counts["frames_not_told"],
+    "flow_frame_octets": lambda flows, _: sum(flow["octets_l2"] for flow in flows),
     "octets_of_longest": lambda flows, _: int(max(flows, key=_timed_ns)["octets_l3"]),
 }
 """By name; each gets the flows of a case's truth, and its counts."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lab.exercises.work import ANSWERS, NotAnExercise, Work, opened
+from lab.exercises.work import NotAnExercise, Work, opened
 from lab.scenario.faults import printable
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def taken(submission: Submission, exercise: Exercise, folder: Path) -> tuple[Wor
     """
     if submission.folder.is_symlink():
         raise NotTaken("it is a link, not a folder")
-    wanted = exercise.parts.program or ANSWERS
+    wanted = exercise.parts.wanted
     notes: list[str] = []
     place = _place_of(wanted, submission.folder)
     folder.mkdir(parents=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from lab.exercises.model import STARTER, Exercise, find
+from lab.expect import expected
 from lab.profiles import Plan, read_profile, write
+from lab.scenario.load import inspect_octets
 
 if TYPE_CHECKING:
     from collector.corpus.case import Case
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 
 _STATE: Final = "exercise.json"
 EXPORTS: Final = "exports.pcap"
-ANSWERS: Final = "answers.yaml"
+_DRAWN: Final = re.compile(r"<<(\w+) (\d+)-(\d+)>>")
+"""In a scenario of an exercise: a number of this range, another one for each learner; what has the
+same name is the same."""
 _MORE_FLOWS: Final = 40
 _MORE_RECORDS: Final = 160
 
@@ -45,6 +50,18 @@ class Work:
     hints: int = 0
 
 
+class Planned(NamedTuple):
+    """What a scenario makes, as questions are asked of it.
+
+    Attributes:
+        flows: a row for each flow and each switch that it crosses.
+        counts: of frames at all switches, also those that no exporter tells of.
+    """
+
+    flows: list[dict[str, Any]]
+    counts: dict[str, int]
+
+
 def seed(learner: str, what: str) -> int:
     """What a learner's numbers are drawn from: the same for the same name."""
     return zlib.crc32(f"{learner.strip().casefold()}/{what}".encode())
@@ -62,7 +79,7 @@ def made(
         folder: of the case.
         without: a fault of the profile's that does not befall them.
     """
-    of = read_profile(str(exercise.profile(profile)))
+    of = read_profile(str(exercise.of(profile)))
     drawn = seed(learner, f"{exercise.name}/{profile}")
     if profile == exercise.parts.exports:
         # Even how many there are is nobody else's answer.
@@ -75,6 +92,38 @@ def made(
     )
     own = Plan.of(of.model_copy(update={"fault": faults}), seed=drawn)
     return write(own, profile, folder)
+
+
+def own_scenario(exercise: Exercise, learner: str) -> str:
+    """The text of the exercise's scenario as this learner gets it."""
+    assert exercise.parts.scenario is not None
+
+    def drawn(range_: re.Match[str]) -> str:
+        name, low, high = range_[1], int(range_[2]), int(range_[3])
+        return str(low + seed(learner, f"{exercise.name}/{name}") % (high - low + 1))
+
+    text = exercise.of(exercise.parts.scenario).read_text(encoding="utf-8")
+    return _DRAWN.sub(drawn, text)
+
+
+def planned(exercise: Exercise, learner: str) -> Planned:
+    """What the learner's scenario makes, without running it."""
+    name = f"{exercise.parts.scenario}.yaml"
+    inspection = inspect_octets(own_scenario(exercise, learner).encode(), name)
+    assert inspection.scenario is not None, inspection.faults
+    crossed: list[dict[str, Any]] = [
+        {"observation_point": switch, "flow": flow.key.to_json(), "is_ip": flow.key.ip_version > 0}
+        | {"packets": flow.packets, "octets_l2": flow.octets_l2, "octets_l3": flow.octets_l3}
+        for flow in expected(inspection.scenario).flows
+        for switch in flow.path
+    ]
+    told = [row for row in crossed if row["is_ip"]]
+    counts = {
+        "frames": sum(row["packets"] for row in crossed),
+        "frame_octets": sum(row["octets_l2"] for row in crossed),
+        "frames_not_told": sum(row["packets"] for row in crossed if not row["is_ip"]),
+    }
+    return Planned(told, counts)
 
 
 def start(exercise: Exercise, folder: Path, learner: str) -> Work:
@@ -125,6 +174,9 @@ def hint(work: Work) -> list[str]:
 def _begin(work: Work) -> None:
     shutil.copytree(work.exercise.folder / STARTER, work.folder, dirs_exist_ok=True)
     shutil.copy(work.exercise.folder / "README.md", work.folder)
+    if work.exercise.parts.scenario is not None:
+        mine = work.folder / f"{work.exercise.parts.scenario}.yaml"
+        mine.write_text(own_scenario(work.exercise, work.learner), encoding="utf-8")
     if work.exercise.parts.exports is not None:
         with tempfile.TemporaryDirectory() as scratch:
             case = made(work.exercise, work.exercise.parts.exports, work.learner, Path(scratch))

@@ -15,19 +15,20 @@ from click.testing import CliRunner
 
 from lab.cli import main
 from lab.described import WrongFile, read_as
-from lab.exercises.check import check
+from lab.exercises.check import ask, check
 from lab.exercises.model import SOLUTION, NoSuchExercise, Parts, all_exercises, find
-from lab.exercises.questions import QUESTIONS
-from lab.exercises.work import NotAnExercise, hint, made, opened, reset, start
+from lab.exercises.work import NotAnExercise, hint, opened, own_scenario, reset, start
 from tests.support import ROOT
 
 EXERCISES = [one.name for one in all_exercises()]
+WITHOUT_LAB = [one.name for one in all_exercises() if not one.parts.needs_lab]
 BY_HAND, TEMPLATES, SFLOW = "02-netflow5-by-hand", "03-templates-by-hand", "04-sflow-by-hand"
 TWICE, STANDS = "11-twice-and-out-of-order", "12-what-a-counter-stands-for"
 FIRST, LOST = "01-first-flows", "05-what-got-lost"
-TALKERS, ONE_IN, UNSEEN, LONG, SCAN = (
+TALKERS, ONE_IN, UNSEEN, LONG, SCAN, POLLING, CHAIN = (
     *("06-top-talkers", "07-one-in-n", "08-what-v5-cannot-see"),
     *("09-how-long-is-a-flow", "10-find-the-scan"),
+    *("13-polling-and-push", "14-one-flow-three-switches"),
 )
 WRONG_PROGRAMS = [
     (BY_HAND, "one", "packets, octets, _, _, from", "octets, packets, _, _, from", "dPkts is"),
@@ -76,6 +77,14 @@ WRONG_ANSWERS = [
     (LONG, "flows", "records", "those are records"),
     (LONG, "longest_s", "median_s", "a flow in the middle"),
     (LONG, "octets_of_longest", "octets_of_largest_flow", "another one lasts longer"),
+    (POLLING, "packets_counted", "packets", "The port counts every frame"),
+    (POLLING, "octets_counted", "flow_frame_octets", "that is what the flows tell"),
+    (POLLING, "busiest", "source_of_most_packets", "that one sent most packets; small ones"),
+    (POLLING, "not_told", "frames", "those are all that the port counted"),
+    (CHAIN, "flows", "flows", "counts a flow again at each switch that it crosses"),
+    (CHAIN, "packets", "packets", "counts a packet again at each switch that it crosses"),
+    (CHAIN, "switch", "switch_of_least", "that one sees fewest"),
+    (CHAIN, "all_the_way", "flows_once", "those are all"),
 ]
 """Which question is answered by what else, and what is said of it."""
 
@@ -107,14 +116,14 @@ def says(marked):
 
 
 def answers(work):
-    """What is true of the exports of a learner, by question of `questions`."""
-    truth = made(
-        work.exercise, work.exercise.parts.exports, work.learner, work.folder / "x"
-    ).truth()
-    return {name: of(truth.flows, truth.counts) for name, of in QUESTIONS.items()}
+    """What is true of the exports of a learner, or of their scenario, by name of the question."""
+    asked = ask(work, work.folder / "x")
+    questions = work.exercise.parts.questions
+    names = {name for one in questions for name in (one.answer, *one.mistakes)}
+    return {name: asked(name) for name in names}
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", WITHOUT_LAB)
 def test_the_solution_is_right_and_the_starter_is_not(begun, name):
     work = begun(name)
     first = work.exercise.parts.checks[:1]
@@ -214,7 +223,12 @@ def test_exercises_are_found_by_number_and_by_name():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{title: x, goal: y, hints: [z]}", "an exercise has a program with checks, or questions"),
+        ("{title: x, goal: y, hints: [z]}", "has a program with checks, questions, or what is sta"),
+        ("{title: x, goal: y, hints: [z], staged: a.yaml}", "what is staged has demands"),
+        (
+            "{title: x, goal: y, hints: [z], staged: a, demands: [{name: n, demand: no}]}",
+            "nobody knows 'no'; there is asks",
+        ),
         ("{title: x, goal: y, hints: [z], program: a.py}", "a program has checks"),
         ("{title: x, goal: y, hints: []}", "at least 1 item"),
     ],
@@ -250,3 +264,46 @@ def test_the_commands_lead_from_the_list_to_the_points(tmp_path, monkeypatch):
     assert (told["learner"], told["points"], told["of"], len(told["parts"])) == ("ada", 0, 8, 6)
     assert "files that end in .old" in said("reset", FIRST)
     assert "no folder of an exercise" in said("check", code=2)
+
+
+def test_a_scenario_handed_in_stands_by_itself_and_is_small(begun):
+    work = begun("16-your-own-question")
+    short = "{title: t, topology: single, exporters: [netflow], traffic: [%s]}"
+    for text, told in (
+        (
+            short % "{replay: {file: /etc/passwd, hosts: {10.0.0.1: h1, 10.0.0.2: h2}}}",
+            "names a file",
+        ),
+        (short.replace("t,", "t, controller: {app: {file: a.py}},", 1) % "x", "names a file"),
+        (short % "{udp: {from: h1, to: h2, datagrams: 20001}}", "20001 packets are too many"),
+        (
+            short.replace("single", "{single: {hosts: 17}}") % "{udp: {from: h1, to: h2}}",
+            "17 hosts",
+        ),
+        (short % "{udp: {from: h1, too: h2}}", "scenario.yaml:1:"),
+        ("", "scenario.yaml:1:1"),
+    ):
+        (work.folder / "scenario.yaml").write_text(text)
+        first, *others = check(work)
+        assert told in "".join(first.says), first.says
+        assert not any(one.right for one in (first, *others))
+    (work.folder / "scenario.yaml").unlink()
+    assert "there is no scenario.yaml" in says(check(work))
+
+
+def test_an_application_is_not_graded_since_nothing_shuts_it_in(tmp_path):
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    arguments = ["grade", str(tmp_path / "in"), "--exercise", "15"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 4
+    assert "is not shut in" in done.output
+
+
+def test_numbers_of_a_scenario_are_each_learners_own_and_the_same_where_they_are_called_the_same():
+    exercise = find("15-sample-what-you-choose")
+    ada, ben = (own_scenario(exercise, name) for name in ("ada", "ben"))
+    assert ada != ben
+    assert ada == own_scenario(exercise, " Ada")
+    chosen = re.findall(r"port: (50[1-4]\d)", ada)
+    assert len(chosen) == 2
+    assert len(set(chosen)) == 1
