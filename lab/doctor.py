@@ -31,6 +31,8 @@ CANNOT_RUN: Final = 4
 
 _SETUP: Final = "./flowlab setup"
 _LIMIT_S: Final = 15
+_COMPATIBLE: Final = "polars-runtime-compat"
+"""The package; its module is `_polars_runtime_compat`."""
 _OLDEST_PYTHON: Final = (3, 11)
 _LITTLE_MEMORY_OCTETS: Final = 1 << 30
 _SMALL_RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -167,6 +169,7 @@ def examine(machine: Machine | None = None) -> tuple[Finding, ...]:
         _kernel_datapath(asked),
         _tun(asked),
         *_peers(asked),
+        _processor(asked),
         _cores(asked),
         _memory(asked),
         _receive_buffer(asked),
@@ -378,6 +381,22 @@ def _peers(machine: Machine) -> list[Finding]:
         else Finding(name, "warning", "not installed", meaning, f"sudo apt-get install {package}")
         for name, package, meaning in peers
     ]
+
+
+def _processor(machine: Machine) -> Finding:
+    """Whether it has what polars' usual build is compiled for; others than x86 have their own."""
+    flags = re.search(r"^flags\s*:(.*)$", machine.read("/proc/cpuinfo") or "", re.MULTILINE)
+    compatible = machine.version(f"_{_COMPATIBLE.replace('-', '_')}") is not None
+    if flags is None or "avx2" in flags[1].split() or compatible:
+        found = "without AVX2" if flags and "avx2" not in flags[1].split() else "as expected"
+        return Finding("processor", "ok", found, "polars computes with it")
+    return Finding(
+        "processor",
+        "missing",
+        "without AVX2",
+        "polars' usual build ends with an illegal instruction; its other build needs no AVX2",
+        f".venv/bin/python -m pip install {_COMPATIBLE}=={machine.version('polars')}",
+    )
 
 
 def _cores(machine: Machine) -> Finding:

@@ -13,8 +13,10 @@ from lab.doctor import Answer, Finding, Machine, can_run, conclusion, examine, r
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERSIONS = {"click": "8", "polars": "2", "pydantic": "2", "mininet": "2.3.0"}
+COMPATIBLE = "_polars_runtime_compat"
+VERSIONS = {"click": "8", "polars": "2", "pydantic": "2", "mininet": "2.3.0", COMPATIBLE: "2"}
 FILES = {
+    "/proc/cpuinfo": "processor : 0\nflags\t\t: fpu sse4_2 avx avx2 bmi2\nbugs : none",
     "/proc/meminfo": "MemTotal:  8000000 kB\nMemAvailable:    4194304 kB",
     "/proc/sys/net/core/rmem_max": "16777216",
     "/proc/sys/kernel/osrelease": "6.1.0",
@@ -286,3 +288,13 @@ def test_this_machine() -> None:
     findings = examine()
     assert {found.status for found in findings} <= {"ok", "warning", "missing"}
     assert all(found.found and found.meaning for found in findings)
+
+
+def test_a_processor_without_avx2_needs_polars_other_build() -> None:
+    old = {"/proc/cpuinfo": "flags\t: fpu sse4_2 avx"}
+    found = finding("processor", machine(files=old, without=(COMPATIBLE,)))
+    assert (found.status, found.found) == ("missing", "without AVX2")
+    assert found.remedy == ".venv/bin/python -m pip install polars-runtime-compat==2"
+    assert finding("processor", machine(files=old)).status == "ok"
+    other = {"/proc/cpuinfo": "processor: 0\nFeatures: fp asimd"}
+    assert finding("processor", machine(files=other, without=(COMPATIBLE,))).status == "ok"

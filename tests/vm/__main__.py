@@ -44,6 +44,9 @@ _PROGRAMS: Final = {
 _NOBODY: Final = 65534
 _LIMIT_S: Final = 1200
 _LAST_LINES: Final = 40
+_INVALID: Final = 3
+"""See `lab.exit`; the tests of the machine need nothing of flowlab's environment."""
+_TRIES: Final = 3
 _PROJECT: Final = "flowlab"
 # Short names: sockets lie in these folders, and a socket's path has at most 107 octets.
 _PLACES: Final = {
@@ -62,6 +65,11 @@ _NETEM: Final = ("long-link", "lossy-link")
 
 class Failed(Exception):
     """A stage did not do what it had to."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """Say what, and which status its program ended with."""
+        super().__init__(message)
+        self.status = status
 
 
 def main() -> int:
@@ -172,13 +180,27 @@ def _in_the_machine(folder: Path) -> None:
     for name, command in _COMMANDS.items():
         try:
             with _stage(folder, name) as stage:
-                said = stage.output("vagrant", "ssh", "--command", command, "--", "-T")
+                said = _until_valid(stage, ("vagrant", "ssh", "--command", command, "--", "-T"))
                 if "--format json" in command:
                     _all_pass(said)
         except Failed:  # the others tell more about it
             failed.append(name)
     if failed:
         raise Failed(", ".join(failed))
+
+
+def _until_valid(stage: Stage, command: Sequence[str]) -> str:
+    """What it says; INVALID is the lab's word for a machine that was too slow, and is tried again.
+
+    An emulated processor holds a switch up by half a second now and then. A FAIL stays one.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return stage.output(*command)
+        except Failed as failed:
+            if failed.status != _INVALID:
+                raise
+    return stage.output(*command)
 
 
 _RUN: Final = f"/vagrant/flowlab run {' '.join(_NETEM)} --format json"
@@ -246,7 +268,7 @@ class Stage:
             process.terminate()
             process.wait()
         if status:
-            raise Failed(f"{command[0]} ended with {status}")
+            raise Failed(f"{command[0]} ended with {status}", status)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,10 @@ _PACKAGES: Final = (
 )
 _DISK_GIB: Final = 8
 _WHEELS: Final = "/srv/wheels"
+_COMPATIBLE, _OF_POLARS = "polars-runtime-compat", "polars-runtime-32"
+"""QEMU 7.2 emulates AVX2 wrongly: sums of polars' usual build come out wrong in the machine. So the
+machine has polars' build for processors without AVX2 too, and where that is, polars takes it."""
+_AS_USER: Final = "runuser -u vagrant -- env -i HOME=/home/vagrant PATH=/usr/bin:/bin"
 _FILES: Final = {
     "etc/hostname": "flowlab\n",
     "etc/hosts": "127.0.0.1 localhost\n127.0.1.1 flowlab\n",
@@ -153,7 +157,8 @@ def _mmdebstrap(checkout: Path, overlay: Path, parts: Path, raw: Path) -> tuple[
         "systemd-machine-id-setup",
         "chown -R vagrant: /vagrant",
         # Without the host's variables: some of them name folders of the host.
-        "runuser -u vagrant -- env -i HOME=/home/vagrant PATH=/usr/bin:/bin /vagrant/flowlab setup",
+        f"{_AS_USER} /vagrant/flowlab setup",
+        f"{_AS_USER} /vagrant/.venv/bin/python -m pip install --quiet --no-deps {_COMPATIBLE}",
         f"rm -r {_WHEELS} /etc/pip.conf",
         "systemctl mask apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online",
         "update-initramfs -u",
@@ -204,8 +209,12 @@ def _settings_of_apt() -> dict[str, str]:
 def _fetch_wheels(checkout: Path, folder: Path, run: Callable[..., None]) -> None:
     """Fetch what requirements.lock names, with the host's settings of pip."""
     folder.mkdir(parents=True)
-    run(
-        *(str(checkout / ".venv/bin/python"), "-m", "pip", "download", "--quiet", "--no-deps"),
-        *("--require-hashes", "--no-build-isolation", "--dest", str(folder)),
-        *("--requirement", str(checkout / "requirements.lock")),
-    )
+    lock = checkout / "requirements.lock"
+    version = re.search(rf"^{_OF_POLARS}==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    assert version is not None, f"{lock} has no {_OF_POLARS}"
+    for what in (
+        ("--require-hashes", "--no-build-isolation", "--requirement", str(lock)),
+        (f"{_COMPATIBLE}=={version[1]}",),
+    ):
+        python = str(checkout / ".venv/bin/python")
+        run(python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), *what)
