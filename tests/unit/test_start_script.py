@@ -49,6 +49,7 @@ case "$*" in
     [ -z "${PIP_FAILS:-}" ] || { echo "no network" >&2; exit 1; }
     ;;
 -c*) echo "${0%/bin/python}/site" ;;
+"-W ignore -m compileall "* | "-P -c "*"import vega"*) ;;
 "-P -m lab"*)
     shift 3
     for argument in "$@"; do echo "<$argument>"; done
@@ -169,7 +170,9 @@ def checkout(tmp_path: Path) -> Checkout:
     made.add("python3", PYTHON)
     made.add("venv-python", VENV_PYTHON)
     text = (CHECKOUT / "flowlab").read_text()
-    tables = dict.fromkeys(("probe_programs", "graph_programs", "grade_programs"), "")
+    tables = dict.fromkeys(
+        ("probe_programs", "graph_programs", "grade_programs", "browser_programs"), ""
+    )
     tables |= {"lab_programs": LAB_PROGRAMS, "test_programs": TEST_PROGRAMS}
     for table, programs in tables.items():
         begin = text.index(f"\n{table}='") + len(f"\n{table}='")
