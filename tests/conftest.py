@@ -38,9 +38,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of a session."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "library"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
-def flowlab(tmp_path: Path) -> Iterator[Flowlab]:
-    command = Flowlab(tmp_path)
+def flowlab(tmp_path: Path, library: Path) -> Iterator[Flowlab]:
+    command = Flowlab(tmp_path, library)
     yield command
     command.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -45,9 +46,16 @@ def need(program: str) -> str:
 
 @dataclass(frozen=True)
 class Flowlab:
-    """The command, run in a folder of the test's own."""
+    """The command, run in a folder of the test's own.
+
+    Attributes:
+        folder: the test's own.
+        library: where runs of the library's scenarios are kept, for all tests of a session.
+        started: what was started.
+    """
 
     folder: Path
+    library: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -76,6 +84,21 @@ class Flowlab:
         out, err = process.communicate(timeout=120)
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         return out + err
+
+    def ran(self, name: str) -> Path:
+        """A run of a scenario of the library, with the verdict that it has to have.
+
+        It is run once in a session, whoever asks first; each test gets a copy, to do with as it
+        likes.
+        """
+        with (self.library / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.library / name / "latest").exists():
+                self("run", name, "--runs", str(self.library))
+        shutil.copytree(
+            self.library / name, self.folder / "runs" / name, symlinks=True, dirs_exist_ok=True
+        )
+        return self.latest(name)
 
     def scenario(self, text: str, name: str = "case") -> str:
         """Write a scenario file; its path."""

@@ -36,7 +36,7 @@ def test_a_scenario_passes_with_its_application_and_not_with_another(
     flowlab, name, other, code, why
 ):
     text = find(name).read_text(encoding="utf-8")
-    flowlab("run", name)
+    flowlab.ran(name)
     changed = re.sub(r"^controller: .*$", f"controller: {other}", text, flags=re.MULTILINE)
     without = re.sub(r"^expect:\n(  .*\n)+", "", changed, flags=re.MULTILINE)
     flowlab.start("run", flowlab.scenario(without)).communicate(timeout=120)

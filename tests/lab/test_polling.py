@@ -49,8 +49,7 @@ def crossed(folder):
 
 
 def test_snmp_openflow_sflow_and_the_wire_agree_on_every_port(flowlab):
-    flowlab("run", "counters-agree")
-    folder = flowlab.latest("counters-agree")
+    folder = flowlab.ran("counters-agree")
     right = crossed(folder)
     assert right["s1-eth1"]["rx_packets"] == 300
     assert last(folder / "snmp.json") == right
@@ -91,8 +90,7 @@ def pcap_time_ns(folder, datagram):
 
 
 def test_a_wrong_counter_and_a_missing_answer_make_the_run_invalid(flowlab):
-    flowlab("run", "who-talks-to-whom")
-    folder = flowlab.latest("who-talks-to-whom")
+    folder = flowlab.ran("who-talks-to-whom")
     answers = folder / "snmp.json"
     polled = json.loads(answers.read_text(encoding="utf-8"))
     for name in ("rx_packets", "rx_octets", "tx_packets", "tx_octets"):

@@ -34,7 +34,7 @@ def measured(folder: Path) -> dict[str, dict[FlowKey, dict[str, int]]]:
 def test_five_exporters_agree_flow_by_flow(flowlab):
     for program in ("softflowd", "pmacctd"):
         need(program)
-    flowlab("run", "five-exporters-agree")
+    flowlab.ran("five-exporters-agree")
     reported = measured(flowlab.latest("five-exporters-agree"))
     assert set(reported) == {"netflow", "sflow", "ipfix", "softflowd", "pmacctd"}
     truth = reported["sflow"]

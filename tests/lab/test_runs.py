@@ -71,8 +71,7 @@ def recordings(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recordings, name):
-    flowlab("run", name)
-    folder = flowlab.latest(name)
+    folder = flowlab.ran(name)
     sent = folder / "exports-sent.pcap"  # if some were lost on the way, on purpose
     exports = sent if sent.exists() else folder / "exports.pcap"
     shutil.copy(exports, recordings / f"{name}.pcap")
@@ -147,7 +146,7 @@ def test_the_demo_explains_passes_and_shows_a_line_per_flow_switch_and_exporter(
 
 
 def test_a_run_can_be_judged_again_without_mininet_open_vswitch_or_any_program(flowlab, tmp_path):
-    flowlab("run", "one-udp-stream")
+    flowlab.ran("one-udp-stream")
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(flowlab.latest("one-udp-stream"), elsewhere)
     before = json.loads((elsewhere / "verdict.json").read_text(encoding="utf-8"))
@@ -166,8 +165,7 @@ def test_a_run_can_be_judged_again_without_mininet_open_vswitch_or_any_program(f
 
 
 def test_a_tampered_recording_does_not_pass(flowlab):
-    flowlab("run", "one-udp-stream")
-    folder = flowlab.latest("one-udp-stream")
+    folder = flowlab.ran("one-udp-stream")
     recording = folder / "exports.pcap"
     recording.write_bytes(recording.read_bytes()[:-400])
     said = flowlab("check", str(folder), code=3)
@@ -175,8 +173,7 @@ def test_a_tampered_recording_does_not_pass(flowlab):
 
 
 def test_a_switch_that_was_late_with_the_packets_themselves_makes_the_run_invalid(flowlab):
-    flowlab("run", "one-udp-stream")
-    folder = flowlab.latest("one-udp-stream")
+    folder = flowlab.ran("one-udp-stream")
     for capture in (folder / "wire").glob("s1-*-in.pcap"):
         _make_earlier(capture, by_s=2)
     told = flowlab("check", str(folder), code=3)
@@ -199,8 +196,7 @@ def _make_earlier(capture: Path, by_s: int) -> None:
 
 def test_tshark_reads_the_recording_and_its_totals_are_ours(flowlab):
     tshark = need("tshark")
-    flowlab("run", "one-udp-stream")
-    folder = flowlab.latest("one-udp-stream")
+    folder = flowlab.ran("one-udp-stream")
     ours: dict[str, int] = defaultdict(int)
     octets: dict[str, int] = defaultdict(int)
     for (protocol, _, _), (packets, octets_l2) in observed(folder).items():
@@ -284,8 +280,7 @@ def test_a_folder_for_runs_that_leads_nowhere_is_refused_at_once(flowlab):
 
 
 def test_a_recorded_run_that_may_not_be_written_to_is_judged_all_the_same(flowlab):
-    flowlab("run", "one-ping")
-    folder = flowlab.latest("one-ping")
+    folder = flowlab.ran("one-ping")
     for name in ("observed.new", "verdict.new"):  # even root cannot write a folder as a file
         (folder / name).mkdir()
     said = flowlab("check", str(folder))
@@ -318,8 +313,7 @@ traffic:
 
 
 def test_a_second_target_that_is_told_less_fails(flowlab, monkeypatch):
-    flowlab("run", "two-targets")
-    folder = flowlab.latest("two-targets")
+    folder = flowlab.ran("two-targets")
     by_target = judge._by_target
 
     def forgetful(rows, points):

@@ -27,7 +27,7 @@ ONE_SWITCH = ("one-ping", "tcp-both-ways")
     ],
 )
 def test_every_wrong_twin_of_a_run_fails(flowlab, name, count):
-    flowlab("run", name)
+    flowlab.ran(name)
     assert len(assert_all_twins_fail(flowlab.latest(name))) == count
 
 
@@ -63,7 +63,7 @@ def test_every_traffic_kind_has_its_twins():
 @pytest.mark.parametrize("kind", KINDS_OF_TRAFFIC)
 def test_whatever_is_sent_a_wrong_twin_of_the_run_fails(flowlab, kind):
     name = KINDS_OF_TRAFFIC[kind]
-    flowlab("run", name)
+    flowlab.ran(name)
     told = assert_all_twins_fail(flowlab.latest(name))
     lies = {lie for lie in LIES if any(twin.startswith(lie) for twin in told)}
     assert lies >= {"one packet more", "one octet more", "a flow missing", "a flow extra"}
