@@ -16,6 +16,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -37,6 +38,8 @@ KEY: Final = (
 )
 FED_RPS: Final = 150_000
 """Records per second that those get who read from the network: slow enough that none is lost."""
+_FED: Final = "fed over the network, receiving included"
+_BUFFER_OCTETS: Final = 4 << 20
 _END_S: Final = 600.0
 _QUIET_S: Final = 1.0
 
@@ -80,8 +83,11 @@ class Peer(ABC):
     """A collector."""
 
     name: ClassVar[str]
-    remark: ClassVar[str] = ""
-    """What has to be known to read its figures rightly."""
+
+    @property
+    def remark(self) -> str:
+        """What has to be known to read its figures rightly."""
+        return ""
 
     @abstractmethod
     def missing(self) -> str:
@@ -169,22 +175,31 @@ class Nfdump(Peer):
 
     name = "nfdump"
 
+    @property
+    def remark(self) -> str:
+        """It reads captures only if it was built for that, as few are."""
+        return "" if self._reads_captures else f"{_FED}: it was built without --enable-readpcap"
+
     def missing(self) -> str:
-        """It reads captures only if it was built for that (--enable-readpcap)."""
-        program = shutil.which("nfcapd")
-        if program is None:
-            return "nfcapd is not installed"
-        told = subprocess.run([program, "-h"], capture_output=True, text=True, check=False)
-        if "pcapfile" in told.stdout + told.stderr:
-            return ""
-        return f"{program} cannot read captures: it was built without --enable-readpcap"
+        """Whether it is installed."""
+        return "" if shutil.which("nfcapd") else "nfcapd is not installed"
+
+    @cached_property
+    def _reads_captures(self) -> bool:
+        told = subprocess.run(["nfcapd", "-h"], capture_output=True, text=True, check=False)
+        return "pcapfile" in told.stdout + told.stderr
 
     def run(self, case: Case) -> tuple[Cost, Found]:
         """Two commands."""
         store, out = case.folder / "store", case.folder / "flows.csv"
         store.mkdir()
         stores = "sfcapd" if case.name == "sflow" else "nfcapd"
-        cost = metered(case, stores, "-f", str(case.capture), "-l", str(store), "-t", "86400")
+        command = [stores, "-l", str(store), "-t", "86400"]
+        if self._reads_captures:
+            cost = metered(case, *command, "-f", str(case.capture))
+        else:
+            where = ["-b", "127.0.0.1", "-p", str(case.port), "-B", str(_BUFFER_OCTETS)]
+            cost = fed(case, *command, *where)
         form = "fmt:%sa,%da,%sp,%dp,%pr,%pkt,%byt"
         key = "srcip,dstip,srcport,dstport,proto"
         dump = ["nfdump", "-R", str(store), "-A", key, "-N", "-q", "-o", form]
@@ -201,7 +216,11 @@ class Pmacct(Peer):
     """nfacctd or sfacctd, printing its memory at the end."""
 
     name = "pmacct"
-    remark = "fed over the network: reading a capture, its core outruns its plugin, and it loses"
+
+    @property
+    def remark(self) -> str:
+        """It could read captures."""
+        return f"{_FED}: reading a capture, its core outruns its plugin, and it loses"
 
     def missing(self) -> str:
         """Whether it is installed."""
@@ -230,7 +249,11 @@ class Tshark(Peer):
     """Wireshark's dissectors; it has no sums, so these are made of what it writes."""
 
     name = "tshark"
-    remark = "decodes only: the sums are made of its output, and not counted"
+
+    @property
+    def remark(self) -> str:
+        """Its sums are ours."""
+        return "decodes only: the sums are made of its output, and not counted"
 
     def missing(self) -> str:
         """Whether it is installed."""
@@ -298,7 +321,11 @@ class PythonNetflow(Peer):
     """The package netflow of the Python Package Index, summed in plain Python."""
 
     name = "netflow"
-    remark = "the Python package; captures are read by flowlab"
+
+    @property
+    def remark(self) -> str:
+        """It is only a decoder."""
+        return "the Python package; captures are read by flowlab"
 
     def missing(self) -> str:
         """Whether it is installed: it is no part of the environment."""
