@@ -70,8 +70,7 @@ class Prepared:
         self._folder = _new_folder(runs, scenario)
         self._request = _request(scenario, self._folder, way)
         self._capsule = Capsule(way, _RUN, self._folder / "logs" / "capsule.log")
-        # The judge's libraries load while the network is being built.
-        threading.Thread(target=importlib.import_module, args=("lab.judge",), daemon=True).start()
+        threading.Thread(target=_load, daemon=True).start()
 
     def run(self, watch: Watch) -> Ran:
         """Run the scenario and judge it; `watch` sees each event as it comes."""
@@ -92,6 +91,12 @@ class Prepared:
         """Do not run it: nothing is left."""
         self._capsule.leave()
         shutil.rmtree(self._folder)
+
+
+def _load() -> None:
+    """Load what judges and draws, while the network is being built."""
+    for module in ("lab.judge", "lab.report.page.write"):
+        importlib.import_module(module)
 
 
 def write_page(folder: Path) -> None:
