@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -37,11 +37,15 @@ def need(program: str) -> str:
     """The path of a program of the tests' own; skip, or fail where a lab is demanded."""
     path = shutil.which(program)
     if path is None:
-        reason = f"{program} is not installed"
-        if os.environ.get("FLOWLAB_REQUIRE_LAB") == "1":
-            pytest.fail(f"FLOWLAB_REQUIRE_LAB=1, but {reason}")
-        pytest.skip(reason)
+        lacking(f"{program} is not installed")
     return path
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skip a test that cannot run here; fail where everything is demanded."""
+    if os.environ.get("FLOWLAB_REQUIRE_LAB") == "1":
+        pytest.fail(f"FLOWLAB_REQUIRE_LAB=1, but {reason}")
+    pytest.skip(reason)
 
 
 @dataclass(frozen=True)

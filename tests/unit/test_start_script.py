@@ -382,6 +382,22 @@ def test_test_command_installs_what_only_tests_need_too(checkout: Checkout) -> N
     assert checkout.log[0] == "apt-get install mininet ethtool tshark"
 
 
+def test_test_command_fetches_the_engine_once_and_does_without_it(checkout: Checkout) -> None:
+    checkout.call("test", USER_ID="0")
+    (checkout.root / "tests").mkdir()
+    (checkout.root / "tests" / "engine.lock").write_text("chdb==1\n")
+    failed = checkout.call("test", USER_ID="0", PIP_FAILS="1")
+    assert (failed.returncode, failed.stdout) == (0, handed_over("test"))
+    assert "no network" in failed.stderr
+    assert "it could not be had" in failed.stderr
+    fetched = checkout.call("test", USER_ID="0")
+    assert "fetching what only the tests need" in fetched.stderr
+    done = len(checkout.log)
+    assert checkout.call("test", USER_ID="0").stderr == ""
+    assert checkout.call("list", USER_ID="0").stderr == ""
+    assert len(checkout.log) == done
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -26,6 +26,7 @@ from collector.sinks.clickhouse import schema, type_of
 from collector.sinks.kafka import Kafka
 from collector.store import VIEWS, Store
 from lab.cli import main
+from tests.support import lacking
 
 ROOT = Path(__file__).parents[3]
 CAPTURE = ROOT / "tests" / "golden" / "openvswitch.pcap"
@@ -38,9 +39,11 @@ QUESTIONS = [
     "SELECT max(first_ns) AS latest FROM flows WHERE source = '10.0.0.1'",
 ]
 
-needs_engine = pytest.mark.skipif(
-    importlib.util.find_spec("chdb") is None, reason="chdb (ClickHouse's engine) is not installed"
-)
+
+@pytest.fixture
+def _engine():
+    if importlib.util.find_spec("chdb") is None:
+        lacking("chdb (ClickHouse's engine) is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def numbers(frame):
     ]
 
 
-@needs_engine
+@pytest.mark.usefixtures("_engine")
 def test_the_engine_answers_what_the_files_do(tmp_path, store):
     # One engine a process: so it is asked in others.
     address = f"chdb://{tmp_path}/engine"
@@ -79,7 +82,7 @@ def test_the_engine_answers_what_the_files_do(tmp_path, store):
         assert [tuple(row) for row in json.loads(line)] == numbers(ask(sql, store)), sql
 
 
-@needs_engine
+@pytest.mark.usefixtures("_engine")
 def test_wrong_sql_is_told(tmp_path):
     asked = [sys.executable, "-m", "lab", "query", "SELECT nothing", f"chdb://{tmp_path}/engine"]
     done = subprocess.run(asked, check=False, cwd=ROOT, capture_output=True, text=True)
