@@ -32,6 +32,7 @@ class Ipfix(SwitchExporter):
 - A packet is reported once coming in (flowDirection 0) and once for every port where it goes
   out (1); never add the two.
 - What is flooded goes out at the bridge's own port (LOCAL) too, and is told once for that.
+- What the switch rewrites is told as it came where it comes in, and as it leaves where it goes out.
 - A frame that is not IP is told by MAC addresses and EtherType, without layer 3 octets. A VLAN
   tag's four octets are in layer 2 and not in layer 3; IPv6 extension headers are in both.
 - IP fragments but the first have ports 0; those of IPv6 have the protocol 44, that of the fragment

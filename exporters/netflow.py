@@ -29,6 +29,8 @@ class NetFlow(SwitchExporter):
 - Any change in the switch may split a flow into several records: how many there are is not
   determined, their sum is.
 - ICMP: source port 0, type and code in the destination port.
+- What the switch rewrites is told as it leaves, after the actions: the addresses that came in are
+  in no record.
 - Times are relative to the switch's clock, which flowlab's flush moves: what is exported after
   it is told up to 3 s early.
 - The sequence number is that of the last record in the datagram, not of the first.
@@ -99,4 +101,5 @@ class NetFlow(SwitchExporter):
             },
             on_switch_clock=True,
             tells_ports=not self.add_id_to_interface,
+            after_actions=True,
         )

@@ -26,6 +26,7 @@ class SFlow(SwitchExporter):
   else.
 - A frame that is not IP is told by MAC addresses and EtherType; a VLAN tag is in the header, its
   four octets in the frame length. Fragments but the first have ports 0.
+- What the switch rewrites is told as it came: a sample is taken before any action.
 - It tells no times: those of a flow are when its datagrams came.
 - Up to 612 octets of header can be asked for; with more the switch sends nothing at all.
   flowlab allows 78 to 512.

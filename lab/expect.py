@@ -75,17 +75,17 @@ def planned_stages(scenario: Scenario) -> tuple[tuple[Planned, ...], ...]:
         if scenario.controller is not None and all(map(controller.drops, step.flows)):
             return step.unheard()
         ways = controller.ways(step.flows, topology) if topology.losing else ()
-        return step.losing() if any(_after_loss(way.crossings, topology) for way in ways) else step
+        return step.losing() if any(_after_loss(way, topology) for way in ways) else step
 
     return tuple(tuple(map(truly, stage)) for stage in stages)
 
 
-def _after_loss(crossings: Iterable[Crossing], topology: Topology) -> frozenset[str]:
+def _after_loss(way: Way, topology: Topology) -> frozenset[str]:
     """Those of the switches where some of the packets may not come, since links lose them."""
     if not topology.losing:
         return frozenset()
     after: set[str] = set()
-    for crossing in crossings:  # the nearest first
+    for crossing in (*way.came_by, *way.crossings):  # the nearest first
         before = topology.before(crossing)
         if before.node in after or before in topology.losing:
             after.add(crossing.switch)
@@ -95,14 +95,15 @@ def _after_loss(crossings: Iterable[Crossing], topology: Topology) -> frozenset[
 def _with_losses(ways: Iterable[Way], topology: Topology) -> Iterator[Way]:
     """The ways, apart from what may be lost: there the wire tells."""
     for way in ways:
-        after = _after_loss(way.crossings, topology)
+        after = _after_loss(way, topology)
         if not after:
             yield way
             continue
         sure = tuple(one for one in way.crossings if one.switch not in after)
         rest = tuple(one for one in way.crossings if one.switch in after)
         flow = replace(way.flow, packets=None, octets_l2=None, octets_l3=None, payload_octets=None)
-        yield way._replace(crossings=sure)
+        if sure:
+            yield way._replace(crossings=sure)
         yield way._replace(flow=flow, crossings=rest, perhaps=True)
 
 
@@ -156,6 +157,7 @@ def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point
                 later_fragments_as=observes.later_fragments_as,
                 marker=observes.marker,
                 tells_egress=observes.tells_egress and observes.sampling == 1,
+                after_actions=observes.after_actions,
             )
 
 
@@ -174,13 +176,26 @@ def _flows(
         )
         if longer := _retag_octets(way, topology):
             flow = replace(flow, retag_octets=longer)
-        by_key.setdefault(flow.key, []).append(flow)
+        for part in _as_it_came_and_as_it_leaves(flow, way):
+            by_key.setdefault(part.key, []).append(part)
     for same in by_key.values():
         switches = [switch for flow in same for switch in flow.path]
         if len(set(switches)) == len(switches):
             yield from same
         else:
             yield from _overlapping(same)
+
+
+def _as_it_came_and_as_it_leaves(flow: ExpectedFlow, way: Way) -> Iterator[ExpectedFlow]:
+    """Where a switch rewrites a flow, the ports by which it leaves see another one."""
+    if way.leaves_as is None:
+        yield flow
+        return
+    (crossing,) = way.crossings
+    came_in = Bridge(crossing.switch, 0).port(crossing.in_port)
+    yield replace(flow, ports=(came_in,), leaves_as=way.leaves_as)
+    out = tuple(port for port in flow.ports if port != came_in)
+    yield replace(flow, key=way.leaves_as, path=(), ports=out, copies=None)
 
 
 class _Place(NamedTuple):
@@ -250,6 +265,7 @@ def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
         flows[0].key,
         (),
         retag_octets=flows[0].retag_octets,
+        leaves_as=flows[0].leaves_as,
         reactive=flows[0].reactive,
         perhaps=all(flow.perhaps for flow in flows),
         packets=_sum(flow.packets for flow in flows),

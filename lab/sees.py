@@ -25,7 +25,8 @@ With sampling 1 and no rewriting these are equal to the packet and the octet, pe
 flow: packets on the wire and of all exporters; frames' octets (`octets_l2`) on the wire, of
 NetFlow v5, of IPFIX with flowDirection 0 and of sFlow; IP packets' octets (`octets_l3`), 14
 fewer for each packet without a VLAN tag, of IPFIX, of sFlow and of the probes. The scenario
-`five-exporters-agree` runs them together.
+`five-exporters-agree` runs them together. Where a switch rewrites packets they tell them under
+different keys, each as it left or as it came: the scenario `address-translation`.
 """
 _FOOTER: Final = """\
 With a controller packets may be told twice, or elsewhere: [controllers.md](controllers.md).
@@ -63,7 +64,8 @@ def _row(exporter: Exporter, observes: Observes) -> list[str]:
     unseen = "; ".join(
         f"{kind.replace('_', '-')}: {reason}" for kind, reason in observes.not_seen.items()
     )
-    told = "once coming in, once for every port going out" if observes.tells_egress else "once"
+    told = "once, as it leaves" if observes.after_actions else "once"
+    told = "once coming in, once for every port going out" if observes.tells_egress else told
     return [
         f"`{exporter.name}` ({exporter.title})",
         "a port, both directions" if isinstance(exporter, Probe) else "all that enters the switch",

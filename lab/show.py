@@ -154,9 +154,15 @@ def _reports(expected: Expected, most_flows: int | None = MOST_FLOWS) -> Iterato
     rows: list[Sequence[str]] = [("exporter", "at", "packets", "octets_l2", "octets_l3")]
     exporters = [list(points) for _, points in groupby(expected.points, lambda p: p.exporter)]
     headings: list[str] = []
-    for flow in expected.flows[:most_flows]:
+    flows = [
+        flow
+        for flow in expected.flows
+        if flow.path or any(_times(flow, points) for points in exporters)
+    ]
+    for flow in flows[:most_flows]:
         inside = f", {flow.payload_octets} octets inside" if flow.payload_octets else ""
-        headings.append(f"{flow.key}  at {', '.join(flow.path)}{inside}")
+        leaves = f", leaves as {flow.leaves_as}" if flow.leaves_as else ""
+        headings.append(f"{flow.key}  at {', '.join(flow.path)}{leaves}{inside}")
         rows += [_report(flow, points) for points in exporters]
     header, *lines = _columns(rows, numbers_from=2)
     yield f"{_INDENT}{header}"
@@ -164,12 +170,16 @@ def _reports(expected: Expected, most_flows: int | None = MOST_FLOWS) -> Iterato
         yield heading
         for line in lines[index * len(exporters) : (index + 1) * len(exporters)]:
             yield f"{_INDENT}{line}"
-    more = len(expected.flows) - len(headings)
+    more = len(flows) - len(headings)
     if more:
         yield f"… and {more} more flows like these"
     if any(_times(flow, points) > 1 for flow in expected.flows for points in exporters):
         yield ""
         yield "at: how many switches report all of it; their records together are so many times it."
+    late = dict.fromkeys(point.exporter for point in expected.points if point.after_actions)
+    if late and any(flow.leaves_as for flow in flows):
+        yield ""
+        yield f"leaves as: {' and '.join(late)} tells it so; the others as it came."
     if any(flow.packets is None for flow in expected.flows):
         yield ""
         yield "wire: as many as cross the wire there; how many packets TCP takes is its own affair."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from topologies.model import Topology, wire
 from topologies.shapes import ShapeParameters, within_limits
@@ -18,6 +18,8 @@ FIRST_VLAN = 10
 
 class Parameters(ShapeParameters):
     """How many switches and VLANs there are."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"hosts_per_vlan": 2}]})
 
     switches: Annotated[int, Field(ge=1, le=200)] = Field(
         default=2, description="Switches in the row: s1, s2, …"

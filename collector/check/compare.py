@@ -55,7 +55,11 @@ def _derived(expected: Expected, evidence: Evidence, rest: Sequence[Shown]) -> I
     """What the traffic implies, where that is not plain; some at a time, for there may be many."""
     for first in range(0, len(rest), AT_ONCE):
         some = rest[first : first + AT_ONCE]
-        keys = (key for point, flow in some for key in (flow.key, point.key_of(flow)))
+        keys = (
+            key
+            for point, flow in some
+            for key in (flow.key, point.key_of(point.told(flow)), point.key_of(flow.gone))
+        )
         few = evidence.only(keys)
         found = [check for point, flow in some for check in _of_flow(point, flow, expected, few)]
         yield from _with_nearest(found, expected, evidence)
@@ -74,32 +78,33 @@ def _of_flow(
 def _exact(
     point: Point, flow: ExpectedFlow, expected: Expected, evidence: Evidence
 ) -> Iterator[Check]:
-    reported_as = point.key_of(flow)
-    seen = _observed(point, reported_as, evidence)
+    told, gone = point.told(flow), flow.gone
+    seen = _observed(point, point.key_of(told), evidence)
     wire = evidence.on_wire(point, flow.key) or Counted(0, 0, 0)
     if flow.perhaps and seen is None and not wire.packets:
         return
     again = evidence.from_controller.get((point.observation_point, flow.key))
     if seen is None:
         number = wire.packets if flow.packets is None else flow.packets
-        yield _check(point, flow.key, "packets", number, 0, Outcome.FAIL, NO_SUCH_FLOW)
+        yield _check(point, told.key, "packets", number, 0, Outcome.FAIL, NO_SUCH_FLOW)
         return
     for measure in point.measures:
         if measure == "times":
-            left = evidence.left.get((point.observation_point, flow.key))
+            left = evidence.left.get((point.observation_point, gone.key))
             moved_ms = evidence.witnesses.clock_moved_ms or 0
-            yield _times(point, flow.key, seen, wire, left, moved_ms)
-        elif _has(flow.key, measure):
-            yield _counted(point, flow, measure, expected, seen, wire, again=again)
+            yield _times(point, told.key, seen, wire, left, moved_ms)
+        elif _has(told.key, measure):
+            yield _counted(point, told, measure, expected, seen, wire, again=again)
     if point.tells_egress and flow.reactive:
         why = "by how many ports each packet left was the controller's affair"
-        yield _check(point, flow.key, "egress packets", None, None, Outcome.SKIPPED, why)
+        yield _check(point, gone.key, "egress packets", None, None, Outcome.SKIPPED, why)
     elif point.tells_egress:
-        out = evidence.egress.get((point.exporter, point.observation_point, reported_as), NOTHING)
+        place = point.exporter, point.observation_point, point.key_of(gone)
+        out = evidence.egress.get(place, NOTHING)
         times = flow.copies_at(point.observation_point)
         for measure, egress in _EGRESS.items():
             longer = flow.retag_octets if measure == "octets_l2" else 0
-            check = _counted(point, flow, measure, expected, out, wire, times, longer=longer)
+            check = _counted(point, gone, measure, expected, out, wire, times, longer=longer)
             yield replace(check, measure=egress)
 
 
@@ -205,13 +210,17 @@ def _unexpected(expected: Expected, evidence: Evidence, settled: Settled) -> Ite
     if not any(tables.values()):
         return
     points = {(point.exporter, point.observation_point): point for point in expected.points}
-    explained = {
-        (point.exporter, point.observation_point, point.key_of(flow))
-        for point, flow in settled.rest
-        if point.blind_to(flow.key) is None
+    shown = [(point, flow) for point, flow in settled.rest if point.blind_to(flow.key) is None]
+    explains = {
+        "packets": ((point, point.told(flow)) for point, flow in shown),
+        "egress packets": ((point, flow.gone) for point, flow in shown),
     }
     few = evidence.only(key for table in tables.values() for *_, key in table)
     for measure, observed in tables.items():
+        explained = {
+            (point.exporter, point.observation_point, point.key_of(flow))
+            for point, flow in explains[measure]
+        }
         for (exporter, switch, key), seen in observed.items():
             if (exporter, switch, key) in explained or expected.is_background(key):
                 continue

@@ -36,6 +36,8 @@ class Outcome(StrEnum):
 
 
 _PROTOCOLS: Final = {UDP: "udp", TCP: "tcp", ICMP: "icmp", ICMPV6: "icmp"}
+_KEYS: Final = ("key", "leaves_as")
+"""The flow keys in an expected flow."""
 
 
 def kinds_of(key: FlowKey) -> set[str]:
@@ -83,6 +85,7 @@ class Point:
         marker: what it reports of packets to this address is left out: a flush sends them.
         address: where its datagrams come from.
         also_to: another address, which gets the same.
+        after_actions: whether its keys are those that packets leave the switch with.
         habits: whose way of filling in the formats it has (`collector.decode.BY_NAME`).
         later_fragments_as: the protocol that it gives later IPv6 fragments; None: the true one.
     """
@@ -106,6 +109,7 @@ class Point:
     also_to: str | None = None
     habits: str = "Open vSwitch"
     later_fragments_as: int | None = None
+    after_actions: bool = False
 
     @property
     def place(self) -> str:
@@ -116,8 +120,12 @@ class Point:
         """Whether a flow's packets come by."""
         return self.place in (flow.ports if self.port else flow.path)
 
+    def told(self, flow: ExpectedFlow) -> ExpectedFlow:
+        """A flow as it reports it: before the switch has rewritten it, or after that."""
+        return flow.gone if self.after_actions else flow
+
     def key_of(self, flow: ExpectedFlow) -> FlowKey:
-        """The key under which it reports a flow."""
+        """The key under which it reports a flow, given as it is `told`."""
         if self.later_fragments_as is None or not flow.later_fragments or flow.key.ip_version != 6:
             return flow.key
         return flow.key._replace(protocol=self.later_fragments_as)
@@ -145,6 +153,8 @@ class ExpectedFlow:
         perhaps: whether it may be that none of its packets comes there.
         copies: by how many ports each packet leaves, switch by switch as in `path`; None: by one.
         later_fragments: whether its packets are fragments but not the first, so without ports.
+        leaves_as: the key that its packets leave the switches of `path` with, where these rewrite
+            them; None: they do not.
     """
 
     key: FlowKey
@@ -159,6 +169,12 @@ class ExpectedFlow:
     retag_octets: int = 0
     reactive: bool = False
     perhaps: bool = False
+    leaves_as: FlowKey | None = None
+
+    @property
+    def gone(self) -> ExpectedFlow:
+        """The same flow as it leaves."""
+        return self if self.leaves_as is None else replace(self, key=self.leaves_as, leaves_as=None)
 
     def copies_at(self, switch: str) -> int:
         """By how many ports each of its packets leaves a switch."""
@@ -227,8 +243,9 @@ class Expected:
             one["keys"] = [key.to_json() for key in keys.keys]
         plain["flows"] = [
             {
-                name: flow.key.to_json() if name == "key" else getattr(flow, name)
+                name: value.to_json() if isinstance(value, FlowKey) else value
                 for name in ExpectedFlow.__slots__
+                for value in [getattr(flow, name)]
             }
             for flow in self.flows
         ]
@@ -241,7 +258,10 @@ class Expected:
         Raises:
             KeyError, TypeError, ValueError: it is not that.
         """
-        flows = [{**flow, "key": FlowKey.from_json(flow["key"])} for flow in data["flows"]]
+        flows = [
+            {**flow, **{name: FlowKey.from_json(flow[name]) for name in _KEYS if flow.get(name)}}
+            for flow in data["flows"]
+        ]
         explicit = [
             {**one, "keys": [FlowKey.from_json(key) for key in one["keys"]]}
             for one in data["explicit"]

@@ -23,7 +23,7 @@ class App(app_manager.RyuApp):
 
     Attributes:
         settings: what the scenario says of it.
-        hosts: by name: ``mac``.
+        hosts: by name: ``mac``, ``ipv4``, and the switch that it is ``at``.
         switches: by datapath id: ``name``; ``ways``: host → ports on the shortest ways to it.
     """
 

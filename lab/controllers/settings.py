@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from collector.key import ICMP, ICMPV6, TCP, UDP
-from topologies.model import Crossing
+from topologies.model import IPV4_NETWORK, Crossing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from collector.key import FlowKey
     from lab.traffic import PlannedFlow
-    from topologies import Port, Topology
+    from lab.traffic.plan import Planned
+    from topologies import Host, Port, Topology
 
 
 PROTOCOLS: Final = {"udp": (UDP,), "tcp": (TCP,), "icmp": (ICMP, ICMPV6)}
 BUCKETS: Final = 8
 """In how many parts ECMP divides the flows; a power of two, since rules match single bits."""
+OUTSIDE: Final = IPv4Address("10.200.0.0")
+"""From here on are the addresses that hosts inside have outside."""
+NEEDS_ANSWERS: Final = ("tcp", "ping", "http", "dns", "iperf3")
+"""Kinds of traffic that do not go on until they are answered."""
 
 
 class Way(NamedTuple):
@@ -35,11 +41,16 @@ class Way(NamedTuple):
         flow: what is known of it there.
         crossings: the switches that it crosses.
         perhaps: whether it may be that none of its packets comes there.
+        came_by: the switches that its packets have crossed before, under another key.
+        leaves_as: the key that they leave the one switch with that rewrites them; None: it does
+            not, and there may be several.
     """
 
     flow: PlannedFlow
     crossings: tuple[Crossing, ...]
     perhaps: bool = False
+    came_by: tuple[Crossing, ...] = ()
+    leaves_as: FlowKey | None = None
 
 
 class Controller(BaseModel, ABC):
@@ -76,6 +87,14 @@ class Controller(BaseModel, ABC):
     def wrong(self, topology: Topology) -> tuple[str, str, str] | None:  # noqa: ARG002
         """What is wrong about it in this topology: the key, a message, and what to do."""
         return None
+
+    def cannot(self, step: Planned, topology: Topology) -> tuple[str, str] | None:  # noqa: ARG002
+        """Why a step cannot be done with it, and what to do instead."""
+        return None
+
+    def neighbours(self, topology: Topology) -> Mapping[str, str]:  # noqa: ARG002 (most: none)
+        """Addresses that hosts send to besides each other's, and the MAC address of each."""
+        return {}
 
     @property
     def application(self) -> str:
@@ -203,6 +222,14 @@ class AccessList(Controller):
         """See `Controller.drops`."""
         return any(rule.fits(flow) for rule in self.deny)
 
+    def cannot(self, step: Planned, topology: Topology) -> tuple[str, str] | None:  # noqa: ARG002
+        """See `Controller.cannot`."""
+        kind = step.traffic.kind
+        if kind in NEEDS_ANSWERS and any(map(self.drops, step.flows)):
+            message = f"the access list drops this, and {kind} cannot do without answer"
+            return message, "send udp instead"
+        return None
+
     def wrong(self, topology: Topology) -> tuple[str, str, str] | None:
         """See `Controller.wrong`."""
         names = {host.name for host in topology.hosts}
@@ -213,6 +240,74 @@ class AccessList(Controller):
             if rule.port is not None and rule.protocol not in ("udp", "tcp"):
                 return "deny", "only UDP and TCP have ports", "write protocol: udp, or tcp, too"
         return None
+
+
+class AddressTranslation(Controller):
+    """As shortest-path, and one switch gives its hosts other addresses outside (RFC 3022: NAT)."""
+
+    name: ClassVar[str] = "address-translation"
+    app: ClassVar[str] = "lab.controllers.address_translation"
+
+    at: str = Field(
+        description="The switch that translates; its own hosts are inside, all others outside.",
+        examples=["s1"],
+    )
+
+    def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
+        """What goes out leaves the switch under another key; what comes back gets its own again."""
+        inside = {host.name: host for host in self._inside(topology)}
+        for flow in flows:
+            way, key = self.crossings(flow, topology), flow.key
+            sender, receiver = inside.get(flow.source), inside.get(flow.destination or "")
+            if flow.destination is None or (sender is None) == (receiver is None):
+                yield Way(flow, way)
+            elif sender is not None and key.source == str(sender.ipv4):
+                outside = replace(flow, key=key._replace(source=outside_address(key.source)))
+                yield Way(flow, way[:1], leaves_as=outside.key)
+                yield Way(outside, way[1:], came_by=way[:1])
+            elif receiver is not None and key.destination == str(receiver.ipv4):
+                known_as = outside_address(key.destination)
+                outside = replace(flow, key=key._replace(destination=known_as))
+                yield Way(outside, way[:-1])
+                yield Way(outside, way[-1:], came_by=way[:-1], leaves_as=key)
+            else:
+                yield Way(flow, way)
+
+    def wrong(self, topology: Topology) -> tuple[str, str, str] | None:
+        """See `Controller.wrong`."""
+        if not self._inside(topology):
+            message = f"no host is at {self.at}, so nobody would be inside"
+            there = dict.fromkeys(_switch_of(host, topology) for host in topology.hosts)
+            return "at", message, f"hosts are at {', '.join(there)}"
+        return None
+
+    def cannot(self, step: Planned, topology: Topology) -> tuple[str, str] | None:
+        """Nobody outside knows an address inside; only what is answered has been told one."""
+        inside = {host.name for host in self._inside(topology)}
+        if any(ends.source.name in inside for ends in step.rounds):
+            return None
+        for flow in step.flows:
+            if (
+                flow.source not in inside
+                and flow.destination in inside
+                and flow.key.ip_version == 4
+            ):
+                message = f"{flow.source} is outside, and {flow.destination} has no address there"
+                hint = f"let a host at {self.at} begin, with udp, tcp, ping, http, dns or iperf3"
+                return message, hint
+        return None
+
+    def neighbours(self, topology: Topology) -> Mapping[str, str]:
+        """See `Controller.neighbours`: hosts inside, as they are known outside."""
+        return {outside_address(str(host.ipv4)): host.mac for host in self._inside(topology)}
+
+    def _inside(self, topology: Topology) -> list[Host]:
+        return [host for host in topology.hosts if _switch_of(host, topology) == self.at]
+
+
+def outside_address(inside: str) -> str:
+    """What a host inside is called outside: host number i is 10.200.0.i."""
+    return str(OUTSIDE + (int(IPv4Address(inside)) - int(IPV4_NETWORK)))
 
 
 class Mirror(Controller):
@@ -240,7 +335,7 @@ class Mirror(Controller):
         """See `Controller.wrong`."""
         if self.to not in {host.name for host in topology.hosts}:
             return "to", f"there is no host {self.to!r} in this topology", _hosts(topology)
-        there = topology.peer(topology.attachment(self.to)).node
+        there = _switch_of(topology.host(self.to), topology)
         if there != self.at:
             return "at", f"{self.to} is at {there}, and copies do not travel", f"write at: {there}"
         return None
@@ -312,6 +407,7 @@ CONTROLLERS: Final[Mapping[str, type[Controller]]] = {
         ShortestPath,
         Ecmp,
         AccessList,
+        AddressTranslation,
         Mirror,
         FlowSampler,
         Poller,
@@ -324,12 +420,20 @@ CONTROLLERS: Final[Mapping[str, type[Controller]]] = {
 def network(topology: Topology) -> dict[str, Any]:
     """What an application is told of the network; JSON can carry it.
 
-    ``hosts``: name → its ``mac``. ``switches``: datapath id → its ``name``, and ``ways``: host →
-    the ports of all shortest ways to it, the usual one first.
+    ``hosts``: name → its ``mac``, its ``ipv4``, and the switch that it is ``at``. ``switches``:
+    datapath id → its ``name``, and ``ways``: host → the ports of all shortest ways to it, the
+    usual one first.
     """
     ways = {host.name: topology.equal_ways_to(host.name) for host in topology.hosts}
     return {
-        "hosts": {host.name: {"mac": host.mac} for host in topology.hosts},
+        "hosts": {
+            host.name: {
+                "mac": host.mac,
+                "ipv4": str(host.ipv4),
+                "at": _switch_of(host, topology),
+            }
+            for host in topology.hosts
+        },
         "switches": {
             str(switch.number): {
                 "name": switch.name,
@@ -342,6 +446,11 @@ def network(topology: Topology) -> dict[str, Any]:
             for switch in topology.switches
         },
     }
+
+
+def _switch_of(host: Host, topology: Topology) -> str:
+    """The switch that a host's traffic goes by first."""
+    return topology.peer(topology.attachment(host.name)).node
 
 
 def _hosts(topology: Topology) -> str:

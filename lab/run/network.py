@@ -24,7 +24,7 @@ from lab.run.openvswitch import BridgePlan, PortPlan
 from topologies.model import IPV4_BROADCAST, IPV4_PREFIX, IPV6_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from topologies import Port, Topology
@@ -133,10 +133,11 @@ class Network:
         for node in self.mininet.values():
             node.built = True
 
-    def start(self, *, ipv6: bool) -> None:
+    def start(self, neighbours: Mapping[str, str], *, ipv6: bool) -> None:
         """Let all hosts set themselves up: addresses, neighbours, offloads off, silence.
 
         Args:
+            neighbours: addresses that they know besides each other's, and the MAC address of each.
             ipv6: whether the hosts shall have IPv6 at all.
         """
         # Linux would send broadcasts of an interface without ARP to that interface's own address.
@@ -146,6 +147,7 @@ class Network:
             for host in self.topology.hosts
             for address in ((host.ipv4, host.ipv6) if ipv6 else (host.ipv4,))
         ]
+        known += [f"{address} lladdr {mac}" for address, mac in neighbours.items()]
         for name, process in self._hosts.items():
             process.order(self._orders(name, known, ipv6=ipv6))
         for process in self._hosts.values():

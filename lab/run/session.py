@@ -154,7 +154,9 @@ class Session:
             self.controller.listen()
             self.switch.build(self.network.bridges(), controller.TARGET)
             self.controller.ready()
-        self.network.start(ipv6=self.scenario.uses_ipv6)
+        told_by = self.scenario.controller
+        neighbours = {} if told_by is None else told_by.neighbours(self.topology)
+        self.network.start(neighbours, ipv6=self.scenario.uses_ipv6)
         links.shape(self.topology)
         self._capture = self._start_capture()
         self.witnesses["receiver"] = self._receiver.ready()

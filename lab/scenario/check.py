@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from exporters import Exporter
-    from lab.controllers.settings import Controller
+    from lab.controllers.settings import Controller, Way
     from lab.scenario.document import Document
     from lab.scenario.faults import Fault, Path
     from lab.scenario.parts import Part, Parts
-    from lab.traffic import PlannedFlow, Traffic
+    from lab.traffic import Traffic
     from lab.traffic.plan import Planned
     from topologies import Topology
 
@@ -51,6 +51,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
         if step.value is not None:
             yield from _size(document, step, step.value)
             yield from _source_ports(document, step, step.value)
+            yield from _apart(document, parts.topology, step)
     yield from _controlled(document, parts)
     yield from _clashes(document, parts)
     yield from _struck(document, parts)
@@ -79,13 +80,21 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
         known: faults already found; where they are, nothing more is looked for.
     """
     faulty = [fault.path for fault in known]
-    if any(path.startswith(("topology", "traffic")) for path in faulty) or not parts.expectations:
+    made_wrong = any(path.startswith(("topology", "traffic", "controller")) for path in faulty)
+    if made_wrong or not parts.expectations or parts.topology is None:
         return
     planned = _planned(parts)
+    keys = [
+        key
+        for way in _ways(parts, parts.topology, planned)
+        for key in (way.flow.key, way.leaves_as)
+        if key is not None
+    ]
     for part in parts.expectations:
         if part.value is None or any(path.startswith(path_text(part.path)) for path in faulty):
             continue
-        if part.value.absent is None and not _fitting(part.value, parts.topology, planned):
+        pattern = part.value.pattern.pattern(parts.topology)
+        if part.value.absent is None and not any(map(pattern.fits, keys)):
             message = "no traffic step makes such a flow"
             hint = f"there are {_flows_in_words(planned)}"
             yield document.fault((*part.path, "flow"), message, hint)
@@ -110,15 +119,20 @@ def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
 
 def _crossed(parts: Parts, topology: Topology, source: str, destination: str) -> list[str]:
     """The switches that what one host sends to another crosses."""
-    controller = parts.controller.value if parts.controller else None
-    flows = [flow for step in _planned(parts).values() for flow in step.flows]
     crossed = (
         crossing.switch
-        for way in (controller or ShortestPath()).ways(flows, topology)
+        for way in _ways(parts, topology, _planned(parts))
         if (way.flow.source, way.flow.destination) == (source, destination)
         for crossing in way.crossings
     )
     return list(dict.fromkeys(crossed)) or [h.switch for h in topology.path(source, destination)]
+
+
+def _ways(parts: Parts, topology: Topology, planned: Mapping[Path, Planned]) -> Iterable[Way]:
+    """Where the flows of all steps go, and as what."""
+    controller = parts.controller.value if parts.controller else None
+    flows = [flow for step in planned.values() for flow in step.flows]
+    return (controller or ShortestPath()).ways(flows, topology)
 
 
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
@@ -213,6 +227,21 @@ def _hosts(
         yield document.fault((*path, "to"), message, "name two different hosts")
 
 
+def _apart(document: Document, topology: Topology | None, part: Part[Traffic]) -> Iterator[Fault]:
+    """All hosts of a step can reach each other."""
+    names = [host.name for host in topology.hosts] if topology else []
+    if topology is None or part.value is None or not _can_be_planned(part, {*names}):
+        return
+    first, *others = part.value.hosts or names
+    for other in others:
+        try:
+            topology.path(first, other)
+        except ValueError as apart:
+            hint = "name hosts that can reach each other"
+            yield document.fault(part.path, str(apart), hint, at_key=True)
+            return
+
+
 def _host_names(path: Path, raw: Mapping[str, object]) -> Iterator[tuple[Path, str]]:
     """Every word that names a host: at ``from``, ``to`` and ``hosts``, alone, listed or mapped."""
     for key in ("from", "to", "hosts"):
@@ -264,11 +293,8 @@ def _controlled(document: Document, parts: Parts) -> Iterator[Fault]:
             message = "after a restart no controller would tell the switches anything again"
             yield document.fault(disturbance.path, message, "leave out one of the two", at_key=True)
     for path, step in _planned(parts).items():
-        if any(map(part.value.drops, step.flows)) and step.traffic.kind in ("tcp", "ping"):
-            message = (
-                f"the access list drops this, and {step.traffic.kind} cannot do without answer"
-            )
-            yield document.fault(path, message, "send udp instead", at_key=True)
+        if reason := part.value.cannot(step, parts.topology):
+            yield document.fault(path, *reason, at_key=True)
 
 
 def _sampled_flows(document: Document, parts: Parts, part: Part[Controller]) -> Iterator[Fault]:
@@ -453,17 +479,6 @@ def _protocol(
         message = f"a flow of protocol {protocol} has no TCP flags"
         path = (*part.path, "tcp_flags")
         yield document.fault(path, message, "remove tcp_flags", at_key=True)
-
-
-def _fitting(
-    expectation: Expectation, topology: Topology | None, planned: Mapping[Path, Planned]
-) -> list[PlannedFlow]:
-    """The flows that an expectation is about."""
-    if topology is None:
-        return []
-    pattern = expectation.pattern.pattern(topology)
-    flows = (flow for step in planned.values() for flow in step.flows)
-    return [flow for flow in flows if pattern.fits(flow.key)]
 
 
 def _ends(

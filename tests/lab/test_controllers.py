@@ -19,6 +19,7 @@ CASES = [
     ("shortest-path", "learning-switch", 3, "s2: .* which the scenario does not send there"),
     ("ecmp-spreads-flows", "shortest-path", 3, "s2: no packet of udp 10.0.0.1:40001 .* came in"),
     ("access-list", "shortest-path", 3, "s2: 30 packets of .*:53, which the scenario does not"),
+    ("address-translation", "shortest-path", 3, "s2: no packet of tcp 10.200.0.1:.* came in"),
     ("mirror-port", "shortest-path", 1, "60, not to 120"),
     ("sample-action", "shortest-path", 1, "no such flow"),
     ("poller", "shortest-path", 3, "no counters were polled"),

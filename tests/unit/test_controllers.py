@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from collector.key import ICMP, TCP, UDP, FlowKey
-from lab.controllers.settings import CONTROLLERS, AccessList, Ecmp, LearningSwitch, Mirror, choose
+from lab.controllers.settings import (
+    CONTROLLERS,
+    AccessList,
+    AddressTranslation,
+    Ecmp,
+    LearningSwitch,
+    Mirror,
+    choose,
+)
 from lab.traffic import PlannedFlow
 from topologies import SHAPES
 
@@ -17,8 +26,12 @@ def build(shape, **parameters):
 
 
 def flow(source, destination, *, protocol=UDP, source_port=40000, port=5001):
-    key = FlowKey(4, source, destination or "all", protocol, source_port, port)
+    key = FlowKey(4, address(source), address(destination or "all"), protocol, source_port, port)
     return PlannedFlow(key, source, destination, packets=10, octets_l3=1000)
+
+
+def address(name):
+    return f"10.0.0.{name[1:]}" if name.startswith("h") else name
 
 
 def switches(crossings):
@@ -70,6 +83,22 @@ def test_a_mirror_adds_a_port_at_its_switch():
     assert to_it.out_ports == (2,)
 
 
+def test_translation_touches_what_crosses_its_border_alone():
+    topology = build("linear", switches=2, hosts_per_switch=2)
+    translate = AddressTranslation(at="s1")
+    out, on = translate.ways([flow("h1", "h3")], topology)
+    assert (switches(out.crossings), out.leaves_as.source) == (["s1"], "10.200.0.1")
+    assert (switches(on.crossings), on.flow.key, on.came_by) == (
+        ["s2"],
+        out.leaves_as,
+        out.crossings,
+    )
+    forged = replace(flow("h1", "h3"), key=flow("h2", "h3").key)
+    for untouched in (flow("h1", "h2"), flow("h3", "h4"), flow("h1", None), forged):
+        (way,) = translate.ways([untouched], topology)
+        assert (way.flow, way.leaves_as) == (untouched, None)
+
+
 def test_a_learning_switch_floods_what_is_for_the_silent():
     topology = build("linear", switches=3)
     (way,) = LearningSwitch().ways([flow("h1", "h2")], topology)
@@ -93,6 +122,7 @@ def test_a_learning_switch_finds_hosts_along_the_tree_and_not_the_shortest_way()
     [
         (Mirror(at="s1", to="h9"), "to", "there is no host 'h9'"),
         (Mirror(at="s2", to="h1"), "at", "h1 is at s1, and copies do not travel"),
+        (AddressTranslation(at="s3"), "at", "no host is at s3"),
         (AccessList(deny=[{"from": "h7"}]), "deny", "there is no host 'h7'"),
         (AccessList(deny=[{"port": 53}]), "deny", "only UDP and TCP have ports"),
     ],

@@ -39,6 +39,46 @@ def test_what_is_expected_survives_its_json():
     assert Expected.from_json(whole.to_json()) == whole
 
 
+def test_what_a_switch_rewrites_comes_in_under_one_key_and_leaves_under_another():
+    case = scenario(
+        controller={"address-translation": {"at": "s2"}},
+        exporters=["netflow", {"softflowd": {"port": 1}}],
+        traffic=[{"ping": {"from": "h1", "to": "h4"}}],
+    )
+    asked, left, asked_on, answered, given, given_on = expected(case).flows
+    assert (asked.key.source, asked.path, asked.ports) == ("10.0.0.1", ("s2",), ("s2-eth1",))
+    assert (left.key, left.path, left.ports) == (asked.leaves_as, (), ("s2-eth3",))
+    assert (asked_on.key.source, asked_on.path) == ("10.200.0.1", ("s1", "s3"))
+    assert (answered.key.destination, answered.path) == ("10.200.0.1", ("s3", "s1"))
+    assert (given.key, given.path, given.ports) == (answered.key, ("s2",), ("s2-eth3",))
+    assert (given_on.key, given_on.ports) == (given.leaves_as, ("s2-eth1",))
+    assert given_on.key.destination == "10.0.0.1"
+    assert Expected.from_json(expected(case).to_json()) == expected(case)
+
+
+def test_behind_a_link_that_loses_packets_a_rewritten_flow_is_what_the_wire_has():
+    row = {
+        "hosts": ["h1", "h2"],
+        "switches": ["s1", "s2", "s3"],
+        "links": [["h1", "s1"], ["s1", "s2"], ["s2", "s3"], ["s3", "h2"]],
+        "qualities": [{"ends": ["s2", "s3"], "loss_percent": 1}],
+    }
+    case = scenario(
+        topology={"custom": row},
+        controller={"address-translation": {"at": "s1"}},
+        traffic=[{"ping": {"from": "h1", "to": "h2", "count": 1}}],
+    )
+    flows = [flow for flow in expected(case).flows if flow.path]
+    assert [(flow.key.source, flow.path, flow.packets) for flow in flows] == [
+        ("10.0.0.1", ("s1",), 1),
+        ("10.200.0.1", ("s2",), 1),
+        ("10.200.0.1", ("s3",), None),
+        ("10.0.0.2", ("s3",), 1),
+        ("10.0.0.2", ("s2",), None),
+        ("10.0.0.2", ("s1",), None),
+    ]
+
+
 def explicit(**measures):
     return {"flow": {"from": "h1", "to": "h4", "protocol": "udp"}, **measures}
 

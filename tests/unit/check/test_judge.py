@@ -239,6 +239,36 @@ def test_what_goes_out_is_judged_where_it_is_told(egress, outcome):
     assert judge(two_ways, evidence(egress=egress)).outcome is outcome
 
 
+REWRITTEN = FLOW._replace(source="10.200.0.1")
+
+
+@pytest.mark.parametrize(
+    ("after_actions", "seen", "outcome"),
+    [
+        (False, FLOW, Outcome.PASS),
+        (False, REWRITTEN, Outcome.FAIL),
+        (True, REWRITTEN, Outcome.PASS),
+        (True, FLOW, Outcome.FAIL),
+    ],
+)
+def test_what_a_switch_rewrites_is_told_as_it_came_or_as_it_leaves(after_actions, seen, outcome):
+    point = replace(POINT, after_actions=after_actions)
+    flow = ExpectedFlow(FLOW, ("s1",), 10, 1000, 860, leaves_as=REWRITTEN)
+    told = evidence(observed={("netflow", "s1", seen): TRUE})
+    verdict = judge(replace(EXPECTED, points=(point,), flows=(flow,)), told)
+    assert verdict.outcome is outcome
+    keys = {check.key for check in verdict.checks if check.outcome is Outcome.PASS}
+    assert keys <= {seen}
+
+
+@pytest.mark.parametrize(("out", "outcome"), [(REWRITTEN, Outcome.PASS), (FLOW, Outcome.FAIL)])
+def test_where_it_goes_out_it_is_told_as_it_leaves(out, outcome):
+    point = replace(POINT, tells_egress=True)
+    flow = ExpectedFlow(FLOW, ("s1",), 10, 1000, 860, leaves_as=REWRITTEN)
+    told = evidence(egress={("netflow", "s1", out): TRUE})
+    assert judge(replace(EXPECTED, points=(point,), flows=(flow,)), told).outcome is outcome
+
+
 def test_an_exporter_is_not_blamed_for_a_port_it_is_known_to_leave_out():
     point = replace(POINT, not_seen={"udp/5001": "taken for BFD"})
     verdict = judge(replace(EXPECTED, points=(point,)), evidence(observed={}))
