@@ -32,13 +32,14 @@ class Poller(ShortestPath):
         super().__init__(*args, **kwargs)
         self.asked: dict[int, Any] = {}
         self.answers: list[dict[str, Any]] = []
-        self.due = 0
+        self.due: dict[int, int] = {}
         hub.spawn(self.ask_again_and_again)
 
     @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
     def another_came(self, event: Any) -> None:
-        """Ask this one too, from now on."""
-        self.asked[event.msg.datapath.id] = event.msg.datapath
+        """Ask this one too, from now on; what it owed before a restart it will not answer."""
+        switch = event.msg.datapath
+        self.asked[switch.id], self.due[switch.id] = switch, 0
 
     def ask_again_and_again(self) -> None:
         """A round, a pause, a round."""
@@ -52,7 +53,7 @@ class Poller(ShortestPath):
             parser, anything = switch.ofproto_parser, switch.ofproto.OFPP_ANY
             switch.send_msg(parser.OFPPortStatsRequest(switch, 0, anything))
             switch.send_msg(parser.OFPFlowStatsRequest(switch))
-            self.due += 2
+            self.due[switch.id] += 2
 
     @set_ev_cls(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
     def ports_answered(self, event: Any) -> None:
@@ -86,16 +87,17 @@ class Poller(ShortestPath):
     def keep(self, event: Any, what: str, counted: Any) -> None:
         """Note an answer; a long one comes in several parts, and the last part ends it."""
         message = event.msg
-        name = self.switches[message.datapath.id]["name"]
+        number = message.datapath.id
+        name = self.switches[number]["name"]
         self.answers.append({"at_ns": time.time_ns(), "switch": name, what: counted})
         if not message.flags & message.datapath.ofproto.OFPMPF_REPLY_MORE:
-            self.due -= 1
+            self.due[number] -= 1
 
     def finish(self) -> None:
         """A last round, when all packets have passed; then write all answers down."""
         self.ask()
         until = time.monotonic() + 5
-        while self.due > 0 and time.monotonic() < until:
+        while any(self.due.values()) and time.monotonic() < until:
             hub.sleep(0.005)
         file = Path(os.environ["FLOWLAB_CONTROLLER"]).with_name("counters.json")
         file.write_text(json.dumps(self.answers), encoding="utf-8")

@@ -1,5 +1,7 @@
 """Runs beside every application: says when all rules are there, and records each packet-out.
 
+When switches have gone and come back it says so again.
+
 What the application hands back to a switch enters it there like at a port, so it is recorded as
 the wire is: ``wire/<switch>-controller.pcap``.
 """
@@ -17,7 +19,7 @@ from eventlet import hubs
 from ryu.base import app_manager
 from ryu.controller import event, ofp_event
 from ryu.controller.controller import Datapath
-from ryu.controller.handler import MAIN_DISPATCHER, set_ev_cls
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_3
 
@@ -68,6 +70,13 @@ class Witness(app_manager.RyuApp):
         for app in self._others():
             app.register_handler(_Handled, lambda _: self._ask_whether_done())
             self.send_event(app.name, _Handled())
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, DEAD_DISPATCHER)
+    def switch_went(self, change: Any) -> None:
+        """It will come back as another one, and has to be told all again."""
+        if change.datapath in self._switches.values():
+            del self._switches[change.datapath.id]
+            self._behind.clear()
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def switch_is_done(self, reply: Any) -> None:

@@ -221,7 +221,10 @@ class Session:
         self.switch.switch_off(self.bridges)
         self.witnesses.setdefault("restarted_ns", []).append(time.time_ns())
         self.switch.restart(self.network.bridges())
-        self.switch.teach(self.network.stations())
+        if self.controller is None:
+            self.switch.teach(self.network.stations())
+        else:
+            self.controller.ready()
         self.switch.switch_on(self.scenario.exporters, self.bridges)
 
     def _count(self) -> dict[str, Counters]:

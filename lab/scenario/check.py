@@ -288,10 +288,6 @@ def _controlled(document: Document, parts: Parts) -> Iterator[Fault]:
         yield document.fault((*part.path, key), message, hint, at_key=True)
         return
     yield from _sampled_flows(document, parts, part)
-    for disturbance in parts.disturbances:
-        if disturbance.kind == "switch_restart":
-            message = "after a restart no controller would tell the switches anything again"
-            yield document.fault(disturbance.path, message, "leave out one of the two", at_key=True)
     for path, step in _planned(parts).items():
         if reason := part.value.cannot(step, parts.topology):
             yield document.fault(path, *reason, at_key=True)

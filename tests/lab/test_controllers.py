@@ -78,3 +78,19 @@ traffic:
 """
     said = flowlab("run", flowlab.scenario(text), code=3)
     assert "the controller did not start" in said
+
+
+def test_switches_that_were_restarted_get_their_rules_again(flowlab):
+    text = """
+title: Restarted
+topology: {linear: {switches: 3}}
+controller: {poller: {interval_s: 0.1}}
+exporters: [netflow, sflow, ipfix]
+fault:
+  - switch_restart: {after_step: 1}
+traffic:
+  - udp: {from: h1, to: h3, datagrams: 5}
+  - udp: {from: h1, to: h3, datagrams: 5}
+"""
+    flowlab("run", flowlab.scenario(text))
+    assert flowlab.verdict()["verdict"] == "PASS"
