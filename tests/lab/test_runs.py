@@ -83,7 +83,7 @@ def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recor
     assert {"PASS"} <= {check["verdict"] for check in verdict["checks"]} <= {"PASS", "SKIPPED"}
     if _has_probes(folder):
         return  # what they see is in tests/lab/test_probes.py
-    seen, truth = observed(folder), wire(folder)
+    seen, truth, rewritten = observed(folder), wire(folder), _rewritten(folder)
     assert truth
     for point in _points(folder):
         protocol, switch = point["protocol"], point["observation_point"]
@@ -95,7 +95,8 @@ def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recor
             if _kinds(key) & point["not_seen"].keys():
                 assert (protocol, switch, key) not in seen
             else:
-                told = _as_told(key, point)
+                leaves_as = rewritten.get((where, key), key)
+                told = _as_told(leaves_as if point["after_actions"] else key, point)
                 assert seen[protocol, switch, told] == counts, (protocol, switch, str(key))
 
 
@@ -127,6 +128,17 @@ def test_other_collectors_read_the_recordings_alike_but_for_what_is_declared(rec
 
 def _has_probes(folder: Path) -> bool:
     return any(point["port"] for point in _points(folder))
+
+
+def _rewritten(folder: Path) -> dict[tuple[str, FlowKey], FlowKey]:
+    """The keys that packets leave switches with, where these rewrite them, by how they came."""
+    flows = json.loads((folder / "expected.json").read_text(encoding="utf-8"))["flows"]
+    return {
+        (switch, FlowKey.from_json(flow["key"])): FlowKey.from_json(flow["leaves_as"])
+        for flow in flows
+        if flow["leaves_as"]
+        for switch in flow["path"]
+    }
 
 
 def _points(folder: Path) -> list[dict[str, Any]]:
