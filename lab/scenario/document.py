@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import yaml
@@ -19,7 +19,7 @@ from lab.scenario.faults import Fault, path_text, quote
 from lab.scenario.syntax import syntax_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lab.scenario.faults import Path
 
@@ -27,6 +27,7 @@ MOST_OCTETS: Final = 2**20
 MOST_VALUES: Final = 20_000
 """Keys and values, those that aliases stand for included."""
 DEEPEST: Final = 20
+_NEEDED: Final = "at least title, topology, exporters and traffic"
 
 _NOTHING: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _WHOLE: Final = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,29})", re.ASCII)
@@ -53,6 +54,7 @@ class Document:
         data: dictionaries, lists, text, numbers and None.
         faults: what is wrong with the file as YAML although it can be read.
         settled: where values are that `faults` already speaks of.
+        elsewhere: the keys at its top whose values are the contents of other files, and those.
     """
 
     file: str
@@ -61,6 +63,7 @@ class Document:
     settled: frozenset[Mark] = frozenset()
     _values: dict[Path, Mark] = field(default_factory=dict, repr=False)
     _keys: dict[Path, Mark] = field(default_factory=dict, repr=False)
+    elsewhere: Mapping[str, Document] = field(default_factory=dict)
 
     def value_mark(self, path: Path) -> Mark:
         """Where the value at ``path`` begins, or the nearest value around it."""
@@ -73,17 +76,40 @@ class Document:
         return self._keys.get(path) or self.value_mark(path)
 
     def fault(self, path: Path, message: str, hint: str = "", *, at_key: bool = False) -> Fault:
-        """A fault at a value, or at its key."""
-        mark = self.key_mark(path) if at_key else self.value_mark(path)
-        return Fault(self.file, mark.line, mark.column, path_text(path), message, hint)
+        """A fault at a value, or at its key, in the file that it is written in."""
+        document, below = self._written_in(path)
+        mark = document.key_mark(below) if at_key else document.value_mark(below)
+        return Fault(document.file, mark.line, mark.column, path_text(path), message, hint)
+
+    def is_settled(self, path: Path) -> bool:
+        """Whether `faults` already speaks of the value at ``path``."""
+        document, below = self._written_in(path)
+        return document.value_mark(below) in document.settled
+
+    def _written_in(self, path: Path) -> tuple[Document, Path]:
+        """The file that has the value at ``path``, and its path there."""
+        other = self.elsewhere.get(str(path[0])) if path else None
+        return (self, path) if other is None else (other, path[1:])
+
+    def with_value_of(self, key: str, other: Document) -> Document:
+        """The same with the content of another file as the value of a key at the top."""
+        assert isinstance(self.data, dict)
+        data = {**self.data, key: other.data}
+        faults = (*self.faults, *other.faults)
+        return replace(self, data=data, faults=faults, elsewhere={**self.elsewhere, key: other})
 
 
-def read(octets: bytes, file: str) -> Document:
+def read(octets: bytes, file: str, needed: str = _NEEDED) -> Document:
     """Read YAML. Whatever the octets are, the answer is a document; its faults may be fatal.
 
     A document whose text is no YAML at all has one fault and no data.
+
+    Args:
+        octets: the file's content.
+        file: what it is called in messages.
+        needed: what has to be written in an empty one.
     """
-    reader = _Reader(file)
+    reader = _Reader(file, needed)
     try:
         root = reader.document(_decode(octets, file))
     except _Fatal as fatal:
@@ -170,8 +196,9 @@ _Node = _Scalar | _List | _Mapping
 class _Reader:
     """One pass over the events of one file."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, needed: str) -> None:
         self.file = file
+        self.needed = needed
         self.faults: list[Fault] = []
         self.settled: set[Mark] = set()
         self.value_marks: dict[Path, Mark] = {}
@@ -189,7 +216,7 @@ class _Reader:
         self._events = self._parse(text)
         start = next(self._events)
         if isinstance(start, yaml.StreamEndEvent):
-            hint = "write at least title, topology, exporters and traffic"
+            hint = f"write {self.needed}"
             raise _Fatal(Fault(self.file, 1, 1, "", "the file is empty", hint))
         root = self._node(next(self._events), depth=0)
         next(self._events)  # the document's end

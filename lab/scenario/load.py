@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from errno import ENOENT
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from pydantic import ValidationError
 
 from lab.scenario import check
 from lab.scenario.document import MOST_OCTETS, Document, read
-from lab.scenario.faults import Fault, ScenarioFaults, printable
+from lab.scenario.faults import Fault, ScenarioFaults, found, printable
 from lab.scenario.keys import keys_of, model_at
-from lab.scenario.model import Scenario
+from lab.scenario.model import IN_A_FILE, TOPOLOGY, Scenario
 from lab.scenario.parts import take_apart
 from lab.scenario.units import FAULT
 from lab.scenario.words import explain, meant, unknown_key
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from lab.scenario.faults import Path
+
+_HERE = FilePath()
+_NAMED = "name it as seen from the scenario's folder"
 
 __all__ = ["Fault", "Inspection", "ScenarioFaults", "inspect", "inspect_octets", "load"]
 
@@ -60,18 +64,21 @@ def inspect(file: str | os.PathLike[str]) -> Inspection:
     """Read a scenario file and say what is wrong or odd about it; never raises."""
     name = printable(file)
     try:
-        with FilePath(file).open("rb") as stream:
-            octets = stream.read(MOST_OCTETS + 1)
+        octets = _octets(FilePath(file))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        message = f"the file cannot be read: {reason}"
-        return Inspection(None, (Fault(name, 0, 0, "", message, "look at its name"),))
-    return inspect_octets(octets, name)
+        return Inspection(None, (Fault(name, 0, 0, "", _unreadable(error), "look at its name"),))
+    return inspect_octets(octets, name, FilePath(file).parent)
 
 
-def inspect_octets(octets: bytes, file: str) -> Inspection:
-    """As `inspect`, for a file's content; never raises, whatever it is."""
-    document = read(octets, file)
+def inspect_octets(octets: bytes, file: str, folder: FilePath = _HERE) -> Inspection:
+    """As `inspect`, for a file's content; never raises, whatever it is.
+
+    Args:
+        octets: the content.
+        file: what the file is called in messages.
+        folder: where it is: files that it names are looked for from there.
+    """
+    document = _with_network(read(octets, file), folder)
     if document.faults and document.data is None:
         return Inspection(None, document.faults)
     data = document.data
@@ -89,6 +96,45 @@ def inspect_octets(octets: bytes, file: str) -> Inspection:
     if faults or scenario is None:
         return Inspection(None, _in_order(faults))
     return Inspection(scenario, (), _in_order(check.warnings(document, parts)))
+
+
+def _octets(file: FilePath) -> bytes:
+    """What a file begins with: so much that it can be said to be too large.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        return stream.read(MOST_OCTETS + 1)
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"the file cannot be read: {reason}"
+
+
+def _with_network(document: Document, folder: FilePath) -> Document:
+    """A scenario that names a file for its topology, with what that file holds in its place."""
+    topology = document.data.get(TOPOLOGY) if isinstance(document.data, dict) else None
+    if not isinstance(topology, dict) or list(topology) != [IN_A_FILE]:
+        return document
+    name, path = topology[IN_A_FILE], (TOPOLOGY, IN_A_FILE)
+    if document.is_settled(path):
+        return replace(document, data=None)
+    if not isinstance(name, str):
+        fault = document.fault(path, f"expected the name of a file, found {found(name)}", _NAMED)
+        return replace(document, data=None, faults=(*document.faults, fault))
+    file = folder / name
+    try:
+        if not file.is_file():  # nor is a device or a pipe read
+            raise FileNotFoundError(ENOENT, "there is no such file")
+        network = read(_octets(file), printable(file), "what would stand below 'topology'")
+    except (OSError, ValueError) as error:
+        fault = document.fault(path, _unreadable(error), _NAMED)
+        return replace(document, data=None, faults=(*document.faults, fault))
+    if network.faults and network.data is None:
+        return replace(document, data=None, faults=(*document.faults, *network.faults))
+    return document.with_value_of(TOPOLOGY, network)
 
 
 def name_of(file: str) -> str:
@@ -117,13 +163,12 @@ def _schema_faults(document: Document, errors: Iterable[ErrorDetails]) -> Iterat
             continue  # the key is there, misspelt
         if kind == "too_short" and value:
             continue  # its items are there, and wrong
-        mark = document.value_mark(path)
         message, hint = explain(error, path, value)
         if kind == "missing":
             yield replace(document.fault(path[:-1], message, hint), path=_text(document, path))
         elif kind == "extra_forbidden" or (kind == FAULT and error["ctx"]["below"]):
             yield document.fault(path, message, hint, at_key=True)
-        elif mark not in document.settled:
+        elif not document.is_settled(path):
             yield document.fault(path, message, hint)
 
 
@@ -167,6 +212,6 @@ def _other_names(document: Document, data: object, path: Path = ()) -> Iterator[
 
 
 def _in_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """In the order of the file, each once: aliases show the same place several times."""
-    places = {(fault.line, fault.column, fault.message): fault for fault in faults}
-    return tuple(sorted(places.values(), key=lambda fault: (fault.line, fault.column)))
+    """File by file and in its order, each once: aliases show the same place several times."""
+    places = {(fault.file, fault.line, fault.column, fault.message): fault for fault in faults}
+    return tuple(sorted(places.values(), key=lambda fault: (fault.file, fault.line, fault.column)))

@@ -62,7 +62,9 @@ MEASURES: Final[Mapping[str, str]] = {
 }
 """What an expectation may speak of, and what checks call it."""
 
-_TOPOLOGY: Final = "topology"
+TOPOLOGY: Final = "topology"
+IN_A_FILE: Final = "file"
+"""In place of a shape: the file that holds one, which is read before there is a `Scenario`."""
 _PROTOCOLS: Final = {UDP: "udp", TCP: "tcp", ICMP: "icmp", ICMPV6: "icmp"}
 
 MOST_STEPS: Final = 1000
@@ -121,7 +123,7 @@ def _too_many_keys(value: Mapping[Any, Any], kinds: Mapping[str, Any], what: str
     if first in kinds and value[first] is None:
         return fault(message, f"indent the settings of {first} further than {first!r} itself")
     listed = f"begin each {what} with '- ' in a list"
-    return fault(message, "keep one of them" if what == _TOPOLOGY else listed)
+    return fault(message, "keep one of them" if what == TOPOLOGY else listed)
 
 
 def _below(kind: str) -> BeforeValidator:
@@ -198,7 +200,7 @@ if TYPE_CHECKING:
 else:
     AnyTopology = _one_of(
         {name: shape.parameters for name, shape in SHAPES.items()},
-        _TOPOLOGY,
+        TOPOLOGY,
         _shape_name,
         bare=True,
     )
@@ -660,7 +662,9 @@ class Scenario(_Frozen):
         description="What to look for in the report, line by line.",
         examples=[["the packets: both agree", "the octets: they do not"]],
     )
-    topology: AnyTopology = Field(description="The network.")
+    topology: AnyTopology = Field(
+        description="The network; {file: network.yaml} takes it from a file beside this one."
+    )
     controller: AnyController | None = Field(
         default=None,
         description="Who tells the switches what to do; they know all hosts if left out.",

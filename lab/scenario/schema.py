@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from lab.scenario.model import Scenario
+from lab.scenario.model import IN_A_FILE, TOPOLOGY, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,8 @@ def schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file."""
     whole = models()
     written = _written(whole, whole["$defs"])
+    in_a_file = {"type": "string", "description": "A file that has what would stand here."}
+    written["properties"][TOPOLOGY]["anyOf"].append(_keyed(IN_A_FILE, in_a_file))
     return {"$schema": GenerateJsonSchema.schema_dialect, "title": "flowlab scenario", **written}
 
 

@@ -19,11 +19,21 @@ RIGHT = {
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the page's network has a file of its own."""
+    (network,) = re.findall(r"^```yaml network\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    file = tmp_path_factory.mktemp("scenarios") / network.splitlines()[0].removeprefix("# ")
+    file.parent.mkdir()
+    file.write_text(network, encoding="utf-8")
+    return file.parent.parent
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_works(example):
+def test_an_example_works(example, folder):
     sections = {line.split(":")[0] for line in example.splitlines() if re.match(r"\w+:", line)}
     rest = [text for name, text in RIGHT.items() if name not in sections]
-    inspection = inspect_octets("\n".join([example, *rest]).encode(), "example.yaml")
+    inspection = inspect_octets("\n".join([example, *rest]).encode(), "example.yaml", folder)
     assert inspection.faults == ()
     assert inspection.warnings == ()
 

@@ -167,3 +167,67 @@ def test_a_files_name_is_printable_whatever_it_is(tmp_path):
     with pytest.raises(ScenarioFaults) as caught:
         load(path)
     str(caught.value).encode("utf-8")
+
+
+NETWORK = """\
+# what would stand below 'topology'
+custom:
+  hosts: [ada, bob]
+  switches: [s1]
+  links: [[ada, s1], [bob, s1]]
+"""
+IN_A_FILE = """\
+title: A test
+topology: {file: networks/mine.yaml}
+exporters: [netflow]
+traffic:
+  - udp: {from: ada, to: bob}
+"""
+
+
+def in_a_file(tmp_path: Path, network: str | None, scenario: str = IN_A_FILE) -> Path:
+    (tmp_path / "networks").mkdir()
+    if network is not None:
+        (tmp_path / "networks" / "mine.yaml").write_text(network, encoding="utf-8")
+    file = tmp_path / "mine.yaml"
+    file.write_text(scenario, encoding="utf-8")
+    return file
+
+
+def test_a_network_may_have_a_file_of_its_own_and_what_comes_out_needs_it_no_more(tmp_path):
+    scenario = load(in_a_file(tmp_path, NETWORK))
+    assert [host.name for host in scenario.build_topology().hosts] == ["ada", "bob"]
+    assert scenario.to_json()["topology"]["custom"]["hosts"] == ["ada", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("network", "faults"),
+    [
+        (
+            NETWORK.replace("hosts", "host"),
+            ["networks/mine.yaml:3:3: unknown key 'host' in custom"],
+        ),
+        (NETWORK.replace("bob, s1", "bo, s1"), ["networks/mine.yaml:3:3: a link ends at bo"]),
+        (NETWORK.replace("[s1]", "[s1"), ["networks/mine.yaml:4:13: this '[' is not closed"]),
+        (NETWORK.replace("[s1]", "[007]"), ["networks/mine.yaml:4:14: '007' is octal"]),
+        ("", ["networks/mine.yaml:1:1: the file is empty; write what would stand"]),
+        ("file: x.yaml", ["networks/mine.yaml:1:1: unknown topology 'file'"]),
+        (None, ["mine.yaml:2:18: the file cannot be read: there is no such file; name it as"]),
+        ("star", ["mine.yaml:5:17: there is no host 'ada'", "mine.yaml:5:26: there is no host"]),
+    ],
+)
+def test_a_networks_file_is_told_with_its_own_lines(tmp_path, network, faults):
+    with pytest.raises(ScenarioFaults) as caught:
+        load(in_a_file(tmp_path, network))
+    told = [str(fault).removeprefix(f"{tmp_path}/") for fault in caught.value.faults]
+    assert len(told) == len(faults)
+    for fault, begins in zip(told, faults, strict=True):
+        assert fault.startswith(begins)
+
+
+@pytest.mark.parametrize("name", ["networks", "/dev/zero", '"\\0"'])
+def test_only_a_file_is_read_for_a_network(tmp_path, name):
+    text = IN_A_FILE.replace("networks/mine.yaml", name)
+    with pytest.raises(ScenarioFaults) as caught:
+        load(in_a_file(tmp_path, None, text))
+    assert len(caught.value.faults) == 1

@@ -48,4 +48,5 @@ def test_every_scenario_is_as_the_schema_says(path):
 )
 def test_it_shows_what_is_wrong(wrong):
     assert VALIDATOR.is_valid(RIGHT)
+    assert VALIDATOR.is_valid(RIGHT | {"topology": {"file": "network.yaml"}})
     assert not VALIDATOR.is_valid(RIGHT | wrong)
