@@ -126,8 +126,9 @@ def _retag_octets(way: Way, topology: Topology) -> int:
         return 0
     (crossing,) = way.crossings
     ports = {port.number: port for port in topology.ports(crossing.switch)}
-    trunks = sum(topology.vlan_of(ports[number]) is None for number in crossing.out_ports)
-    tagged = len(crossing.out_ports) if crossing.tag is not None else 0
+    own = _OWN_PORT if way.flow.destination is None else 0  # a trunk, too
+    trunks = own + sum(topology.vlan_of(ports[number]) is None for number in crossing.out_ports)
+    tagged = own + len(crossing.out_ports) if crossing.tag is not None else 0
     return VLAN_TAG_OCTETS * (trunks - tagged)
 
 

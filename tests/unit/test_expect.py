@@ -79,6 +79,16 @@ def test_behind_a_link_that_loses_packets_a_rewritten_flow_is_what_the_wire_has(
     ]
 
 
+def test_what_is_flooded_in_a_vlan_leaves_with_a_tag_by_trunks_and_by_the_bridges_own_port():
+    case = scenario(
+        topology={"vlans": {"hosts_per_vlan": 2}},
+        traffic=[{"broadcast": {"from": "h1", "datagrams": 5}}],
+    )
+    first, second = expected(case).flows
+    assert (first.path, first.copies, first.retag_octets) == (("s1",), (3,), 8)
+    assert (second.path, second.copies, second.retag_octets) == (("s2",), (3,), -8)
+
+
 def explicit(**measures):
     return {"flow": {"from": "h1", "to": "h4", "protocol": "udp"}, **measures}
 
