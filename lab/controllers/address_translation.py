@@ -30,13 +30,12 @@ class AddressTranslation(ShortestPath):
         if self.switches[switch.id]["name"] != here:
             return
         there, rewrite = self.hosts[host], switch.ofproto_parser.OFPActionSetField
-        output = switch.ofproto_parser.OFPActionOutput(ports[0])
-        to_it = {"eth_type": IPV4, "eth_dst": there["mac"]}
+        to_it, output = {**self.to(host), "eth_type": IPV4}, self.out(switch, ports[0])
         if there["at"] == here:
             match = {**to_it, "ipv4_dst": outside_address(there["ipv4"])}
-            self.add_rule(switch, 20, match, [rewrite(ipv4_dst=there["ipv4"]), output])
+            self.add_rule(switch, 20, match, [rewrite(ipv4_dst=there["ipv4"]), *output])
             return
         for one in (one for one in self.hosts.values() if one["at"] == here):
             match = {**to_it, "eth_src": one["mac"], "ipv4_src": one["ipv4"]}
             outside = rewrite(ipv4_src=outside_address(one["ipv4"]))
-            self.add_rule(switch, 20, match, [outside, output])
+            self.add_rule(switch, 20, match, [outside, *output])

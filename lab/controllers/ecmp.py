@@ -30,14 +30,13 @@ class Ecmp(ShortestPath):
         super().rules_to(switch, host, ports)
         if len(ports) == 1:
             return
-        output = switch.ofproto_parser.OFPActionOutput
         for ip, (field, protocol), bucket in product(
             IP_VERSIONS, PROTOCOLS.items(), range(BUCKETS)
         ):
             match = {
-                "eth_dst": self.hosts[host]["mac"],
+                **self.to(host),
                 "eth_type": ip,
                 "ip_proto": protocol,
                 field: (bucket, BUCKETS - 1),
             }
-            self.add_rule(switch, 20, match, [output(ports[bucket % len(ports)])])
+            self.add_rule(switch, 20, match, self.out(switch, ports[bucket % len(ports)]))

@@ -31,8 +31,8 @@ class FlowSampler(ShortestPath):
             obs_point_id=switch.id,
         )
         for match in self.chosen():
-            whole = {"eth_dst": self.hosts[host]["mac"], **match}
-            self.add_rule(switch, 20, whole, [sample, parser.OFPActionOutput(ports[0])])
+            whole = {**self.to(host), **match}
+            self.add_rule(switch, 20, whole, [sample, *self.out(switch, ports[0])])
 
     def chosen(self) -> Iterator[dict[str, Any]]:
         """What is to be sampled, as matches: everything, or one kind in both versions of IP."""

@@ -24,6 +24,5 @@ class Mirror(ShortestPath):
         looker_on = self.settings["to"]
         if here["name"] != self.settings["at"] or host == looker_on:
             return
-        output, match = switch.ofproto_parser.OFPActionOutput, {"eth_dst": self.hosts[host]["mac"]}
-        copies = [output(ports[0]), output(here["ways"][looker_on][0])]
-        self.add_rule(switch, 20, match, copies)
+        copies = self.out(switch, ports[0], here["ways"][looker_on][0])
+        self.add_rule(switch, 20, self.to(host), copies)

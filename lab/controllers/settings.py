@@ -60,6 +60,7 @@ class Controller(BaseModel, ABC):
         name: what scenarios call it.
         app: the module of its application.
         reactive: whether packets come to it that it sends on: each of these is counted again.
+        knows_vlans: whether it works where hosts are in VLANs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -67,6 +68,7 @@ class Controller(BaseModel, ABC):
     name: ClassVar[str]
     app: ClassVar[str]
     reactive: ClassVar[bool] = False
+    knows_vlans: ClassVar[bool] = True
 
     def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
         """Which switches each flow crosses, and by which ports.
@@ -112,6 +114,7 @@ class LearningSwitch(Controller):
     name: ClassVar[str] = "learning-switch"
     app: ClassVar[str] = "lab.controllers.learning_switch"
     reactive: ClassVar[bool] = True
+    knows_vlans: ClassVar[bool] = False
 
     def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
         """A flow to a host that never speaks is flooded; one to a host that does, at first only.
@@ -350,6 +353,7 @@ class FlowSampler(Controller):
 
     name: ClassVar[str] = "flow-sampler"
     app: ClassVar[str] = "lab.controllers.flow_sampler"
+    knows_vlans: ClassVar[bool] = False  # the action meets frames that have got their tag
 
     def told(self, exporters: Iterable[Any]) -> dict[str, Any]:
         """See `Controller.told`."""
@@ -384,6 +388,7 @@ class OwnApp(Controller):
     name: ClassVar[str] = "app"
     app: ClassVar[str] = ""
     reactive: ClassVar[bool] = True
+    knows_vlans: ClassVar[bool] = False
 
     file: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
         description="The file, from where flowlab is called.", examples=["my_switch.py"]
@@ -420,9 +425,10 @@ CONTROLLERS: Final[Mapping[str, type[Controller]]] = {
 def network(topology: Topology) -> dict[str, Any]:
     """What an application is told of the network; JSON can carry it.
 
-    ``hosts``: name → its ``mac``, its ``ipv4``, and the switch that it is ``at``. ``switches``:
-    datapath id → its ``name``, and ``ways``: host → the ports of all shortest ways to it, the
-    usual one first.
+    ``hosts``: name → its ``mac``, its ``ipv4``, its ``vlan`` or None, and the switch that it is
+    ``at``. ``switches``: datapath id → its ``name``; ``ways``: host → the ports of all shortest
+    ways to it, the usual one first; ``hosts``: port → the VLAN of the host there, or None;
+    ``trunks``: ports to other switches that what is sent to all may take.
     """
     ways = {host.name: topology.equal_ways_to(host.name) for host in topology.hosts}
     return {
@@ -430,6 +436,7 @@ def network(topology: Topology) -> dict[str, Any]:
             host.name: {
                 "mac": host.mac,
                 "ipv4": str(host.ipv4),
+                "vlan": host.vlan,
                 "at": _switch_of(host, topology),
             }
             for host in topology.hosts
@@ -442,9 +449,22 @@ def network(topology: Topology) -> dict[str, Any]:
                     for host, there in ways.items()
                     if switch.name in there
                 },
+                **_ports(switch.name, topology),
             }
             for switch in topology.switches
         },
+    }
+
+
+def _ports(switch: str, topology: Topology) -> dict[str, Any]:
+    """A switch's ports, by what is at their other ends."""
+    hosts = {host.name: host for host in topology.hosts}
+    ends = [(port, topology.peer(port).node) for port in topology.ports(switch)]
+    return {
+        "hosts": {str(port.number): hosts[end].vlan for port, end in ends if end in hosts},
+        "trunks": [
+            port.number for port, end in ends if end not in hosts and port not in topology.blocked
+        ],
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, set_ev_cls
 
-from lab.controllers.base import ALL, App
+from lab.controllers.base import App
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +24,13 @@ class ShortestPath(App):
     def switch_came(self, event: Any) -> None:
         """Tell a switch all that it will ever have to know."""
         switch = event.msg.datapath
-        flood = switch.ofproto_parser.OFPActionOutput(switch.ofproto.OFPP_FLOOD)
+        self.tag_frames(switch)
         self.add_rule(switch, 0, {}, [])  # what is for nobody we know is dropped, and counted
-        self.add_rule(switch, 5, {"eth_dst": ALL}, [flood])
+        for match, actions in self.flood(switch):
+            self.add_rule(switch, 5, match, actions)
         for host, ports in self.switches[switch.id]["ways"].items():
             self.rules_to(switch, host, ports)
 
     def rules_to(self, switch: Any, host: str, ports: Sequence[int]) -> None:
         """The rules for one host; ``ports`` begins with the usual way to it."""
-        match = {"eth_dst": self.hosts[host]["mac"]}
-        self.add_rule(switch, 10, match, [switch.ofproto_parser.OFPActionOutput(ports[0])])
+        self.add_rule(switch, 10, self.to(host), self.out(switch, ports[0]))

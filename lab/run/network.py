@@ -161,12 +161,18 @@ class Network:
                     port.name,
                     port.number,
                     self._mac(port),
-                    self.topology.vlan_of(port),
+                    self._vlan_of(port),
                     floods=port not in self.topology.blocked,
                 )
                 for port in self.topology.ports(switch.name)
             )
             yield BridgePlan(switch.name, switch.number, ports)
+
+    def _vlan_of(self, port: Port) -> int | None:
+        """See `PortPlan`; a host without a VLAN among others with one gets none of their frames."""
+        vlans = any(host.vlan for host in self.topology.hosts)
+        untagged = 0 if vlans and self.topology.peer(port).node in self._hosts else None
+        return self.topology.vlan_of(port) or untagged
 
     def pid(self, host: str) -> int:
         """The process that holds a host's network namespace."""

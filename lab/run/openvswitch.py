@@ -86,7 +86,8 @@ class PortPlan:
         name: of the interface.
         number: the OpenFlow port that it shall be.
         mac: its address.
-        vlan: the VLAN whose untagged frames it takes and gives; None: a trunk of all.
+        vlan: the VLAN whose untagged frames it takes and gives, 0 for those that are in none; None:
+            a trunk of all.
         floods: whether what is sent to all may leave here.
     """
 
@@ -323,8 +324,11 @@ class OpenVSwitch(ABC):
             unixctl.call(self._daemon, "version")
 
     def counters(self, bridge: str) -> Counters:
-        """What a bridge counted; exact after `push_statistics`."""
-        aggregate = _run("ovs-ofctl", "dump-aggregate", bridge)
+        """What a bridge counted; exact after `push_statistics`.
+
+        Each packet begins in its table 0, and may be counted in others as well.
+        """
+        aggregate = _run("ovs-ofctl", "dump-aggregate", bridge, "table=0")
         numbers = dict(re.findall(r"(\w+)=(\d+)", aggregate))
         return Counters(
             packets=int(numbers["packet_count"]),

@@ -279,8 +279,8 @@ def _controlled(document: Document, parts: Parts) -> Iterator[Fault]:
     part = parts.controller
     if part is None or part.value is None or parts.topology is None:
         return
-    if any(host.vlan for host in parts.topology.hosts):
-        message = "the controllers here know nothing of VLANs"
+    if any(host.vlan for host in parts.topology.hosts) and not part.value.knows_vlans:
+        message = f"{part.kind} knows nothing of VLANs"
         yield document.fault(part.path, message, "choose a topology without", at_key=True)
         return
     if wrong := part.value.wrong(parts.topology):

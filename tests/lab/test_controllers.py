@@ -80,6 +80,31 @@ traffic:
     assert "the controller did not start" in said
 
 
+@pytest.mark.parametrize(
+    "rules", ["", "controller: {access-list: {deny: [{port: 53, protocol: udp}]}}"]
+)
+def test_vlans_stay_apart_with_a_controller_and_without(flowlab, rules):
+    """A ring with hosts in two VLANs and one, f, that is in none."""
+    text = f"""
+title: VLANs
+topology:
+  custom:
+    hosts: [a, b, c, d, e, f]
+    switches: [s1, s2, s3]
+    links: [[a, s1], [b, s2], [c, s3], [d, s1], [e, s3], [f, s2], [s1, s2], [s2, s3], [s3, s1]]
+    vlans: [[a, 10], [b, 10], [c, 10], [d, 20], [e, 20]]
+{rules}
+exporters: [netflow, sflow, ipfix]
+traffic:
+  - broadcast: {{from: a, datagrams: 5}}
+  - broadcast: {{from: f, datagrams: 4}}
+  - ping: {{from: b, to: c}}
+  - udp: {{from: d, to: e, port: 53}}
+"""
+    flowlab("run", flowlab.scenario(text))
+    assert flowlab.verdict()["verdict"] == "PASS"
+
+
 def test_switches_that_were_restarted_get_their_rules_again(flowlab):
     text = """
 title: Restarted
