@@ -300,9 +300,11 @@ def _sampled_flows(document: Document, parts: Parts, part: Part[Controller]) -> 
         message = "flow-sampler feeds the exporter ipfix-flow, which is not switched on"
         yield document.fault(part.path, message, "add ipfix-flow to exporters", at_key=True)
     for one in samplers:
-        if part.kind == "flow-sampler" and getattr(one.value, "install_rules", False):
+        if getattr(one.value, "install_rules", False):
+            samples = part.kind in ("flow-sampler", "app")
             hint = "write install_rules: false below it"
-            yield document.fault(one.path, "both it and flow-sampler install rules", hint)
+            hint = hint if samples else f"choose flow-sampler, and {hint}"
+            yield document.fault(one.path, f"both it and {part.kind} install rules", hint)
 
 
 # ------------------------------------------------------------------ what a step sends
