@@ -70,10 +70,17 @@ class Account:
 
 @dataclass(frozen=True)
 class Known:
-    """All that is known: flows in the columns of `collector.flows.FLOWS`, and the accounts."""
+    """All that is known.
+
+    Attributes:
+        flows: in the columns of `collector.flows.FLOWS`.
+        accounts: of the datagrams of each sender.
+        records: how many tell of flows; a biflow is one, and two rows of `flows` count it.
+    """
 
     flows: pl.DataFrame
     accounts: Mapping[Sender, Account]
+    records: int
 
 
 # ------------------------------------------------------------------ what a collector makes of it
@@ -95,13 +102,16 @@ def collect(
     """
     accounts: dict[Sender, Account] = defaultdict(Account)
     tables: list[Columns] = []
+    count = 0
     for life in _lives(len(arrived), lives):
         rows, twice = without_duplicates(arrived, life)
         for row in set(twice) - set(spoilt):
             accounts[_sender(arrived, row)].duplicates += 1
         for which, own in _by_habits(arrived, rows, habits):
             decoded = decode(replace(arrived.take(which), faults=()), own)
-            tables += observed(decoded)
+            here = list(observed(decoded))
+            tables += here
+            count += _records(here)
             for stream in decoded.summary.streams:
                 account = accounts[Sender(stream.protocol, stream.exporter)]
                 account.missing = (account.missing or 0) + stream.lost
@@ -109,7 +119,7 @@ def collect(
             for fault in decoded.summary.undecodable:
                 if fault.reason.startswith(NO_TEMPLATE):
                     accounts[_sender(arrived, int(which[fault.datagram - 1]))].waiting += 1
-    return Known(summed(tables), accounts)
+    return Known(summed(tables), accounts, count)
 
 
 def without_duplicates(
@@ -185,6 +195,7 @@ def knowable(
         records += [_numbered(columns, which) for columns in observed(decoded)]
     accounts: dict[Sender, Account] = defaultdict(Account)
     known: list[Columns] = []
+    count = 0
     for life in _lives(len(arrived), lives):
         order = [fate[row] for row in life.tolist() if row in fate]
         for number, copies in Counter(order).items():
@@ -197,8 +208,17 @@ def knowable(
         times = np.bincount(np.array(order, np.int64), minlength=len(sent))
         for copy in range(int(times.max(initial=0)) if as_they_came else 1):
             left = (_only(columns, times > copy, unread) for columns in records)
-            known += [columns for columns in left if len(np.asarray(columns["origin"]))]
-    return Known(summed(known), accounts)
+            here = [columns for columns in left if len(np.asarray(columns["origin"]))]
+            known += here
+            count += _records(here)
+    return Known(summed(known), accounts, count)
+
+
+def _records(tables: Sequence[Columns]) -> int:
+    """How many records these tables of `observed` tell of: two of one place are a biflow's."""
+    if not tables:
+        return 0
+    return len(np.unique(np.concatenate([columns["origin"] for columns in tables])))
 
 
 def _missing(

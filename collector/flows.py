@@ -1,18 +1,21 @@
 """One flow table for all protocols, and the same table for what crossed the wire.
 
 A row is a flow as one observation point saw it through one exporter: the key, what was counted, and
-where the numbers came from. What no record says stays null: an octet count of a layer that the
-exporter does not count, TCP flags of a flow that is not TCP or whose exporter does not send them,
-times that are not exported. Rows are in no order.
+where the numbers came from. A biflow (RFC 5103) is two rows, one for each direction that had
+packets. What no record says stays null: an octet count of a layer that the exporter does not count,
+TCP flags of a flow that is not TCP or whose exporter does not send them, times that are not
+exported. Rows are in no order.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
+from collector.biflows import directions
 from collector.decode.octets import Octets
 from collector.decode.packet import ETHERNET, dissect
 from collector.key import FlowKey
@@ -136,10 +139,11 @@ def observed(decoded: Decoded, *, origin: bool = True) -> Iterator[Columns]:
         origin: whether it is asked where they are.
 
     Yields:
-        For each batch `collector.observations.observe`'s columns, those of `OBSERVER_NUMBERS` as
-        far as they are known, and origin: datagram << 32 | offset.
+        For each batch, and for the other direction of biflows in it, the columns of
+        `collector.observations.observe`, those of `OBSERVER_NUMBERS` as far as they are known, and
+        origin: datagram << 32 | offset.
     """
-    for batch in decoded.batches:
+    for batch in _batches(decoded):
         columns = observe(batch, decoded.habits)
         if columns is not None:
             yield columns | _observer(batch) | (_origin(batch) if origin else {})
@@ -151,7 +155,7 @@ def rows(columns: Columns) -> pl.DataFrame:
 
 
 def each(decoded: Decoded) -> pl.DataFrame:
-    """Every record by itself: who sent it, its flow, its times and interfaces.
+    """Every record by itself, biflows as two: who sent it, its flow, its times and interfaces.
 
     Returns:
         The columns of `EACH`; what a record does not say is null.
@@ -159,7 +163,7 @@ def each(decoded: Decoded) -> pl.DataFrame:
     numbers = {name: kind for name, kind in EACH.items() if name not in OBSERVER | KEY}
     schema = OBSERVER_NUMBERS | KEY_NUMBERS | numbers
     tables = []
-    for batch in decoded.batches:
+    for batch in _batches(decoded):
         columns = observe(batch, decoded.habits)
         if columns is not None:
             ports = {
@@ -218,6 +222,11 @@ def flow_key(row: Mapping[str, Any]) -> FlowKey:
 def flow_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """The flow key of a row under its IANA names."""
     return flow_key(row).to_json()
+
+
+def _batches(decoded: Decoded) -> Iterator[Batch]:
+    """All batches, with those of the other directions of biflows."""
+    return chain.from_iterable(map(directions, decoded.batches))
 
 
 def _observer(batch: Batch) -> Columns:

@@ -302,7 +302,7 @@ def befall(path: Path, faults: Sequence[Disturbance], habits: Mapping[str, str])
     missing = [one.missing for one in accounts]
     counts = {
         "datagrams": len(arrived),
-        "records": int(known.flows["records"].sum()),
+        "records": known.records,
         "missing": None if None in missing else sum(one or 0 for one in missing),
         "duplicates": sum(one.duplicates for one in accounts),
         "undecodable": sum(one.waiting for one in accounts) + len(told["spoilt"]),
@@ -374,6 +374,7 @@ def _features(plan: Plan, truth: Truth) -> list[str]:
         "data-before-template": profile.templates_after_records > 0 or "late_collector" in kinds,
         "options": any(one.scopes for one in profile.templates),
         "enterprise-elements": any("/" in name for name in names),
+        "biflows": profile.biflows,
         "variable-length": any(not isinstance(one, str) and one[1] == VARIABLE for one in fields),
         "restart": "restart" in events,
         "loss": "drop" in kinds,

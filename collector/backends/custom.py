@@ -59,7 +59,7 @@ _ODD: Final = (
     *(ArithmeticError, RecursionError),
 )
 """What reading an output raises that is not as described: infinities and deep nests included."""
-Kind = Literal["non-ip", "ipv6", "sampling", "netflow5", "netflow9", "ipfix", "sflow5"]
+Kind = Literal["non-ip", "ipv6", "sampling", "biflows", "netflow5", "netflow9", "ipfix", "sflow5"]
 
 
 class _Strict(BaseModel):
@@ -209,6 +209,7 @@ class Custom(Backend):
             "non-ip": "ethernetType" in row["flow"],
             "ipv6": "sourceIPv6Address" in row["flow"],
             "sampling": (row.get("sampling") or 1) != 1,
+            "biflows": bool(row.get("reverse")),
         }
         said = {**self.settings.cannot}
         if "ethernetType" not in self._columns:

@@ -85,9 +85,12 @@ class Nfdump(Backend):
         return Tells(frozenset(observer), measures, MILLISECOND_NS)
 
     def cannot(self, row: Row) -> str:
-        """Its records are of IP flows."""
+        """Its records are of IP flows, in one direction."""
         if "ethernetType" in row["flow"]:
             return "nfdump's records are of IP packets; frames without IP have no place in them"
+        if row.get("reverse"):
+            # Its out_packets and out_bytes are what other exporters send behind NAT, too.
+            return "nfdump has only counts of what came back, in the record of what went there"
         return ""
 
     def daemons(self, given: Given) -> Sequence[Daemon]:

@@ -71,9 +71,11 @@ class Pmacct(Backend):
         return Tells(frozenset(observer), frozenset(measures), _NANOSECONDS_IN_MICROSECOND)
 
     def cannot(self, row: Row) -> str:
-        """It sums by IP addresses."""
+        """It sums by IP addresses, and what went one way."""
         if "ethernetType" in row["flow"]:
             return "asked for IP addresses, pmacct counts frames with IP only"
+        if row.get("reverse"):
+            return "pmacct knows no reverse elements (RFC 5103)"
         return ""
 
     def told(self, key: Mapping[str, Any]) -> dict[str, Any]:

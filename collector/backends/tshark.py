@@ -57,6 +57,8 @@ _ENDS: Final = {
     6: ("cflow.srcaddrv6", "cflow.dstaddrv6"),
     0: ("cflow.srcmac", "cflow.dstmac"),
 }
+_PAIRS: Final = (*_ENDS.values(), ("cflow.srcport", "cflow.dstport"))
+_COUNTS: Final = ("cflow.packets", "cflow.octets", "cflow.layer2_octet_delta_count")
 _ETHERNET: Final = "cflow.ethernet_type"
 _ICMP: Final = (1, 58)
 _TYPES: Final = {"ethernetType": "eth.type", "innerType": "vlan.etype"}
@@ -119,6 +121,8 @@ class Item(NamedTuple):
     shown: str
     depth: int = 0
     """In the tree."""
+    reverse: bool = False
+    """It says that it is of the reverse direction."""
 
 
 _ENDS_OF_TIMES: Final = ("cflow.abstimeend", "cflow.timeend")
@@ -236,7 +240,8 @@ class Reader:
                 self._start = int(said["pos"]) + 8
         elif self._ours and not name.startswith(_OF_TEMPLATES):
             at, octets = int(said.get("pos") or 0) - self._start, int(said.get("size") or 0)
-            self._items.append(Item(name, at, octets, said.get("show", ""), self._depth))
+            reverse = "(Reverse Type" in said.get("showname", "")
+            self._items.append(Item(name, at, octets, said.get("show", ""), self._depth, reverse))
 
     def _end(self, _kind: str) -> None:
         self._depth -= 1
@@ -383,11 +388,12 @@ def _rows(datagram: Datagram) -> Iterator[dict[str, Any]]:
                 yield {"family": SFLOW, "agent": _agent(header), **row}
         return
     for one in datagram.headings("Flow ", "pdu "):
-        row = _of_record(_fields(datagram.below(one)), header)
-        if row is not None:
-            protocol = _VERSIONS.get(int(header.get("cflow.version", 0)))
-            observer = {"family": NETFLOW, "protocol": protocol}
-            yield {**observer, "observation_domain": _domain(header), **row}
+        for record in _directions(datagram.below(one)):
+            row = _of_record(record, header)
+            if row is not None:
+                protocol = _VERSIONS.get(int(header.get("cflow.version", 0)))
+                observer = {"family": NETFLOW, "protocol": protocol}
+                yield {**observer, "observation_domain": _domain(header), **row}
 
 
 def _domain(header: Mapping[str, str]) -> int | None:
@@ -403,12 +409,22 @@ def _agent(header: Mapping[str, str]) -> str | None:
     return header.get("sflow_245.agent") or header.get("sflow_245.agent.v6")
 
 
-def _fields(items: Sequence[Item]) -> dict[str, str]:
-    """The fields of a record; of several of a name the first."""
+def _directions(items: Sequence[Item]) -> Iterator[dict[str, str]]:
+    """The fields of a record, and, of a biflow with packets of the other direction, of that one.
+
+    Of several of a name the first is the record's. A biflow's reverse elements have the names of
+    the forward ones, and come second.
+    """
     found: dict[str, str] = {}
+    again: dict[str, str] = {}
     for item in items:
-        found.setdefault(item.name, item.shown)
-    return found
+        (again if item.name in found else found).setdefault(item.name, item.shown)
+    yield found
+    if any(item.reverse for item in items) and any(int(again.get(name, 0)) for name in _COUNTS):
+        for one, other in _PAIRS:
+            exchanged = {one: found.get(other), other: found.get(one)}
+            again |= {name: end for name, end in exchanged.items() if end is not None}
+        yield {"cflow.protocol": found.get("cflow.protocol", "0"), **again}
 
 
 def _of_record(record: Mapping[str, str], header: Mapping[str, str]) -> dict[str, Any] | None:

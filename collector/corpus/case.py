@@ -15,6 +15,7 @@ sampling rates applied, once. What the records do not say is null.
     flow                the key under IANA's names (`FlowKey.to_json`)
     packets, octets_l2, octets_l3, tcpControlBits, first_ns, last_ns
     sampling            one packet in so many was counted; 1: all
+    reverse             optional: true: reverse elements of biflows tell it (RFC 5103)
     tolerance           optional: how far a measure may be off, by its name
 
 `counts` are of the whole capture: datagrams, records (of flows: data records and flow samples),

@@ -116,6 +116,16 @@ def _reversed(forward: Element) -> Element:
 
 
 @cache
+def forward_names() -> Mapping[str, str]:
+    """Name of an element in the other direction of a biflow to its name in the first one."""
+    return {
+        _reversed(known).name: known.name
+        for (enterprise, _), known in elements().items()
+        if enterprise in (IANA, CERT)
+    }
+
+
+@cache
 def _numbers() -> Mapping[str, tuple[int, int]]:
     """Name to (private enterprise number, element id); a name that two have is the first one's."""
     numbers: dict[str, tuple[int, int]] = {}

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SAMPLERS: Final = ("samplerId", "selectorId", "selectionSequenceId")
 """Elements that say which sampler a record is about, or was chosen by."""
 _INTERVALS: Final = ("samplingInterval", "samplerRandomInterval")
+SAYS_RATE: Final = (
+    *(*_INTERVALS, "samplingPacketInterval", "samplingPacketSpace"),
+    *("samplingSize", "samplingPopulation", "samplingProbability"),
+)
+"""Elements that say how many packets a counted one stands for."""
 
 
 def sampling_rate(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from collector.decode.elements import forward_names
 from collector.decode.times import NTP_TO_UNIX_S
 from collector.encode.session import WRAP
 
@@ -42,6 +43,8 @@ def time_columns(
     last_ns: NDArray[np.int64],
     export_ns: NDArray[np.int64] | int,
     boot_ms: int = 0,
+    *,
+    reverse: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """The columns of a layout that say when a flow began and ended.
 
@@ -51,21 +54,24 @@ def time_columns(
         last_ns: likewise the last one.
         export_ns: what the header says: flowStartDeltaMicroseconds is counted back from its second.
         boot_ms: when the uptime was 0, since 1970.
+        reverse: the columns of the other direction of biflows (RFC 5103), whose times these are.
     """
     columns: dict[str, NDArray[Any]] = {}
-    for name in layout.places:
+    names = forward_names() if reverse else {name: name for name in layout.places}
+    for own in layout.places:
+        name = names.get(own, "")
         end, then_ns = ("flowStart", first_ns) if "Start" in name else ("flowEnd", last_ns)
         if name == "systemInitTimeMilliseconds":
-            columns[name] = np.full(len(first_ns), boot_ms, np.int64)
+            columns[own] = np.full(len(first_ns), boot_ms, np.int64)
         elif name.removeprefix(end) == "SysUpTime":
-            columns[name] = uptime_ms(then_ns // 1_000_000, boot_ms)
+            columns[own] = uptime_ms(then_ns // 1_000_000, boot_ms)
         elif name.removeprefix(end) == "DeltaMicroseconds":
             second_ns = np.asarray(export_ns) // 1_000_000_000 * 1_000_000_000
-            columns[name] = (second_ns - then_ns) // 1_000
+            columns[own] = (second_ns - then_ns) // 1_000
         elif name.removeprefix(end) in ("Microseconds", "Nanoseconds"):
-            columns[name] = ntp(then_ns, microseconds=name.endswith("Microseconds"))
+            columns[own] = ntp(then_ns, microseconds=name.endswith("Microseconds"))
         elif name.removeprefix(end) in _UNITS_NS:
-            columns[name] = then_ns // _UNITS_NS[name.removeprefix(end)]
+            columns[own] = then_ns // _UNITS_NS[name.removeprefix(end)]
     return columns
 
 

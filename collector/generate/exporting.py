@@ -61,7 +61,9 @@ _SAMPLER: Final = (
 )
 
 
-_ALWAYS: Final = ("tuple", "first_ns", "last_ns", "export_ns", "ingressInterface")
+_REVERSE_TIMES: Final = ("reverse_first_ns", "reverse_last_ns")
+_TIMES: Final = frozenset({"first_ns", "last_ns", "export_ns", *_REVERSE_TIMES})
+_ALWAYS: Final = frozenset({"tuple", "ingressInterface", *_TIMES})
 _PACKET: Final = (
     *("ipVersion", "ethernetType", "sourceMacAddress", "destinationMacAddress", "vlanId"),
     *("protocolIdentifier", "sourceTransportPort", "destinationTransportPort", "tcpControlBits"),
@@ -123,11 +125,16 @@ class Exporter:
             NotEncodableError: the profile asks for what the format cannot say.
         """
         profile = self.profile
-        single = profile.protocol == "sflow5"
-        wanted = self._wanted()
-        for columns in records(
-            profile.flows, self.drawn, count, seed, wanted=wanted, single=single
-        ):
+        drawn = records(
+            profile.flows,
+            self.drawn,
+            count,
+            seed,
+            wanted=self._wanted(),
+            single=profile.protocol == "sflow5",
+            biflows=profile.biflows,
+        )
+        for columns in drawn:
             rows = len(columns["tuple"])
             ends = [one.after_records - self.done for one in profile.events]
             cuts = sorted({0, rows, *(end for end in ends if 0 < end < rows)})
@@ -149,7 +156,7 @@ class Exporter:
         for event in events:
             ahead += self._happens(event, int(columns["export_ns"][0]))
         columns = dict(columns)
-        for name in ("first_ns", "last_ns", "export_ns"):
+        for name in _TIMES & columns.keys():
             columns[name] = columns[name] + self.shift_ns
         encode = {"netflow5": self._netflow5, "sflow5": self._sflow}.get(self.profile.protocol)
         sent = encode(columns) if encode else self._by_templates(columns, ahead)
@@ -299,8 +306,11 @@ class Exporter:
         rate = self.profile.sampling.rate
         told: Columns = dict.fromkeys(_SAMPLER, rate)
         told |= {name: columns[name] for name in of.layout.places if name in columns}
-        stamps = (columns["first_ns"], columns["last_ns"], columns["export_ns"])
-        told |= time_columns(of.layout, *stamps, self.session.boot_ms)
+        sent = columns["export_ns"], self.session.boot_ms
+        told |= time_columns(of.layout, columns["first_ns"], columns["last_ns"], *sent)
+        if columns.keys() >= {*_REVERSE_TIMES}:
+            first, last = (columns[name] for name in _REVERSE_TIMES)
+            told |= time_columns(of.layout, first, last, *sent, reverse=True)
         for name, value in self.profile.values.items():
             if name in of.layout.places:
                 told[name] = self._value(of, name, value)

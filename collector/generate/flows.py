@@ -32,6 +32,7 @@ _MOST_TIMES: Final = 50
 _NUMBERS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP}
 _PORTS: Final = (22, 53, 80, 123, 443, 853, 8_080, 8_443)
 _FLAGS: Final = (0x1B, 0x13, 0x02)
+_ANSWER_FLAGS: Final = (0x1B, 0x13, 0x12)
 _SYN: Final = 0x02
 _SYN_OCTETS: Final = 60
 """Of an IPv4 packet with a SYN and the options that Linux sends."""
@@ -156,6 +157,7 @@ def records(
     *,
     wanted: Collection[str] = (),
     single: bool = False,
+    biflows: bool = False,
 ) -> Iterator[Columns]:
     """Records of flows, in the order in which they leave.
 
@@ -166,13 +168,15 @@ def records(
         seed: decides on the rest.
         wanted: columns of the table that are asked for; none: all.
         single: every record is of one packet.
+        biflows: what came back is told, too.
 
     Yields:
         A block: the columns of the table, and tuple (which flow), packetDeltaCount,
-        octetDeltaCount, layer2OctetDeltaCount, tcpControlBits, first_ns, last_ns, export_ns.
+        octetDeltaCount, layer2OctetDeltaCount, tcpControlBits, first_ns, last_ns, export_ns;
+        of biflows also the counts and flags as reverse…, reverse_first_ns and reverse_last_ns.
         Times are whole milliseconds, as the formats have them.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng, back = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 3])
     asked = {
         name: column for name, column in drawn.columns.items() if name in (wanted or drawn.columns)
     }
@@ -187,15 +191,12 @@ def records(
         fresh = number < len(drawn)
         which[fresh] = first_ones[number[fresh]]
         columns = {name: column[which] for name, column in asked.items()}
-        most = _MOST_TIMES * of.packets
-        packets = np.minimum(rng.geometric(1 / of.packets, rows), most)
-        packets = np.ones(rows, np.int64) if single else packets
-        octets = packets * rng.integers(of.packet_octets[0], of.packet_octets[1] + 1, rows)
+        packets, octets = _counts(of, rng, rows, single=single)
         lone = drawn.lone[which]
         packets, octets = np.where(lone, 1, packets), np.where(lone, _SYN_OCTETS, octets)
         is_tcp = columns["protocolIdentifier"] == TCP
         now_ns = int(export_ns[-1])
-        yield columns | {
+        told = columns | {
             "tuple": which,
             "packetDeltaCount": packets,
             "octetDeltaCount": octets,
@@ -208,6 +209,38 @@ def records(
             "last_ns": last_ns,
             "export_ns": export_ns,
         }
+        yield told | (_answers(of, back, drawn, told) if biflows else {})
+
+
+def _counts(
+    of: FlowsOf, rng: np.random.Generator, rows: int, *, single: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Packets of records, and the octets of their IP packets."""
+    packets = np.minimum(rng.geometric(1 / of.packets, rows), _MOST_TIMES * of.packets)
+    packets = np.ones(rows, np.int64) if single else packets
+    return packets, packets * rng.integers(of.packet_octets[0], of.packet_octets[1] + 1, rows)
+
+
+def _answers(of: FlowsOf, rng: np.random.Generator, drawn: Table, told: Columns) -> Columns:
+    """What came back, within the time of the flow: of some records nothing, of a lone SYN never."""
+    which = told["tuple"]
+    rows = len(which)
+    answered = (rng.integers(0, 100, rows) < of.answered_percent) & ~drawn.lone[which]
+    packets, octets = (np.where(answered, count, 0) for count in _counts(of, rng, rows))
+    is_tcp = answered & (told["protocolIdentifier"] == TCP)
+    lasted_ms = (told["last_ns"] - told["first_ns"]) // _MS_NS
+    begin_ms = rng.integers(0, lasted_ms + 1)
+    end_ms = rng.integers(begin_ms, lasted_ms + 1)
+    return {
+        "reversePacketDeltaCount": packets,
+        "reverseOctetDeltaCount": octets,
+        "reversePacketTotalCount": packets,
+        "reverseOctetTotalCount": octets,
+        "reverseLayer2OctetDeltaCount": octets + drawn.overhead * packets,
+        "reverseTcpControlBits": np.where(is_tcp, rng.choice(_ANSWER_FLAGS, rows), 0),
+        "reverse_first_ns": told["first_ns"] + begin_ms * _MS_NS,
+        "reverse_last_ns": told["first_ns"] + end_ms * _MS_NS,
+    }
 
 
 When = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.int64]"]

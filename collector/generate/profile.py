@@ -12,9 +12,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from collector.corpus.case import FEATURES
 from collector.decode import BY_NAME
+from collector.decode.elements import forward_names
 from collector.decode.layout import VARIABLE
 from collector.decode.templates import IPFIX, NETFLOW9
-from collector.encode import NotEncodableError, template
+from collector.encode import NotEncodableError, Template, template
 
 MOST_RECORDS = 1_000_000_000
 MOST_DIFFERENT = 1_000_000
@@ -77,6 +78,9 @@ class FlowsOf(Part):
         default=1, description="A record leaves so long after the last packet."
     )
     records_per_s: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    answered_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=100, description="Of biflows: how many records have packets of the other direction."
+    )
     vlan: Annotated[int, Field(ge=0, le=4_094)] = 0
     mpls: Annotated[int, Field(ge=0, le=0xF_FFFF)] = Field(default=0, description="A label.")
     interfaces: Annotated[int, Field(ge=1, le=60_000)] = 16
@@ -126,6 +130,14 @@ class TemplateOf(Part):
                     for name, width in one.items()
                 ]
         return found
+
+    def template(self, version: int) -> Template:
+        """As it is announced.
+
+        Raises:
+            NotEncodableError: the format cannot name one of its elements.
+        """
+        return template(self.id, self.specified, scopes=self.scopes, version=version)
 
     @field_validator("fields")
     @classmethod
@@ -207,6 +219,13 @@ class Profile(Part):
         """Whether its records have templates."""
         return self.protocol in ("netflow9", "ipfix")
 
+    @property
+    def biflows(self) -> bool:
+        """Whether any of its records tell of the other direction (RFC 5103)."""
+        reverse = forward_names().keys()
+        templates = [one.template(self.version) for one in self.templates]
+        return any(not reverse.isdisjoint(one.layout.places) for one in templates)
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.habits not in BY_NAME:
@@ -224,7 +243,7 @@ class Profile(Part):
             raise ValueError("NetFlow v5 has no room for IPv6 addresses: ipv6_percent must be 0")
         for one in self.templates:
             try:
-                template(one.id, one.specified, scopes=one.scopes, version=self.version)
+                one.template(self.version)
             except NotEncodableError as wrong:
                 raise ValueError(f"template {one.id}: {wrong}") from None
         return self

@@ -204,6 +204,15 @@ KNOWN: Final = (
         ("sampling-in-records",),
     ),
     Known(
+        "nfdump",
+        ("ipfix",),
+        (*_TIMES, "tcpControlBits"),
+        "times and TCP flags of what came back as those of what went there",
+        "RFC 5103 section 6.1: a reverse element is an element of its own. nfcapd keeps the counts "
+        "of both directions, and of all other fields what comes last in the record.",
+        cases=("biflows",),
+    ),
+    Known(
         "pmacct",
         ("ipfix",),
         ("packets", "octets"),

@@ -67,6 +67,15 @@ def test_faults_befall_a_recorded_case(tmp_path):
     assert after["missing"] == before["missing"]
 
 
+def test_a_biflow_is_one_record_and_two_flows(tmp_path):
+    ran = run("biflows", "--fault", "duplicate=50", "--out", tmp_path / "case")
+    assert ran.exit_code == 0, ran.output
+    truth = read_case(tmp_path / "case").truth()
+    assert truth.counts["records"] == 10 * truth.counts["datagrams"]
+    assert truth.counts["duplicates"] > 5
+    assert len({str(sorted(row["flow"].items())) for row in truth.flows}) > 90
+
+
 def test_the_document_has_a_profile_that_works(tmp_path):
     text = re.search(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[1]
     (tmp_path / "my.yaml").write_text(text, encoding="utf-8")
