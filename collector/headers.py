@@ -7,10 +7,11 @@ Version 5 section 5. The names are those of the texts.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from collector.decode.elements import kinds
-from collector.decode.layout import layout_of
+from collector.decode.layout import Layout, layout_of
 
 _KINDS: Final = dict(kinds())
 
@@ -124,3 +125,9 @@ PORTS: Final = layout_of((("sourceTransportPort", 2), ("destinationTransportPort
 """How SCTP, DCCP and UDP-Lite begin, as far as it is the same."""
 ICMP: Final = layout_of((("icmpType", 1), ("icmpCode", 1), ("checksum", 2)), _KINDS)
 """The headers of a sampled packet: IEEE 802.3 and 802.1Q, RFC 791, 8200, 9293, 768, 792, 4443."""
+
+
+@cache
+def stacked(*layouts: Layout) -> Layout:
+    """Headers one behind the other; a field whose name an earlier one has is `name#2`."""
+    return Layout(tuple(field for one in layouts for field in one.fields))

@@ -62,10 +62,12 @@ def generate(
       flowlab generate --catalogue --out cases
     """
     from lab import profiles
+    from lab.compiled import compile_kernel
 
     if as_list:
         _list()
         return
+    compile_kernel()
     if (out is None) == (target is None):
         stop(Exit.WRONG_INPUT, "say where to: --out DIR, --out FILE.pcap, or --to HOST:PORT")
     if (profile is None) != catalogue:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collector.encode.pieces import Padded, render, up_to
+from collector import kernel
+from collector.encode.pieces import Padded, Slices, render, up_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,10 +23,13 @@ def word_sums(pieces: Pieces) -> NDArray[np.int64]:
     """
     if not len(pieces.length):
         return np.zeros(0, np.int64)
-    filled = render(Padded(pieces, up_to(np.maximum(pieces.length, 1), 4)))
-    words = filled.buffer.view("<u4")
-    total = np.add.reduceat(words, filled.offset >> 2, dtype=np.int64) % 0xFFFF
-    return total * 0x100 % 0xFFFF
+    at = pieces if isinstance(pieces, Slices) else Slices(*render(pieces))
+    sums = kernel.sums(at.buffer, at.offset, at.length)
+    if sums is None:
+        filled = render(Padded(at, up_to(np.maximum(at.length, 1), 4)))
+        words = filled.buffer.view("<u4")
+        sums = np.add.reduceat(words, filled.offset >> 2, dtype=np.uint64)
+    return (sums % np.uint64(0xFFFF)).astype(np.int64) * 0x100 % 0xFFFF
 
 
 def checksums(total: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from collector import headers
 from collector.decode.address import IPV4_MAPPED
 from collector.decode.packet import IPV4, IPV6, UDP
 from collector.encode.checksum import checksums, word_sums
-from collector.encode.packet import ipv4_headers, ipv6_headers
+from collector.encode.packet import IP_HEADERS, ipv4_fields, ipv6_fields
 from collector.encode.pieces import Joined, Merged, Pieces, Rows, Slices, render
 from collector.encode.records import pack
 
@@ -30,14 +30,17 @@ _ALL_ONES: Final = 0xFFFF
 def pcap_records(datagrams: Datagrams) -> NDArray[np.uint8]:
     """The octets that `recording.Writer.write_records` takes, of a file in nanoseconds."""
     four = _is_ipv4(datagrams.source) & _is_ipv4(datagrams.destination)
-    frames = [
-        _frames(datagrams.take(np.flatnonzero(~four)), four=False),
-        _frames(datagrams.take(np.flatnonzero(four)), four=True),
-    ]
-    merged = Merged(frames, four.astype(np.int64))
+    if four.all():
+        frames = _frames(datagrams, four=True)
+    else:
+        parts = [
+            _frames(datagrams.take(np.flatnonzero(four == version)), four=version)
+            for version in (False, True)
+        ]
+        frames = Merged(parts, four.astype(np.int64))
     seconds, fraction = np.divmod(datagrams.timestamp_ns, 1_000_000_000)
-    header = np.stack([seconds, fraction, merged.length, merged.length], axis=1).astype("<u4")
-    return render(Joined([Rows(header.view(np.uint8)), merged])).buffer
+    header = np.stack([seconds, fraction, frames.length, frames.length], axis=1).astype("<u4")
+    return render(Joined([Rows(header.view(np.uint8)), frames])).buffer
 
 
 def _is_ipv4(addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -51,42 +54,33 @@ def _is_ipv4(addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
 def _frames(datagrams: Datagrams, *, four: bool) -> Pieces:
     """Frames of IPv4, or of IPv6."""
     udp_octets = datagrams.length + headers.UDP.minimum_octets
-    header_octets = (headers.IPV4 if four else headers.IPV6).minimum_octets
-    ip = {
+    header = IP_HEADERS[4 if four else 6]
+    fields: dict[str, Any] = {
+        "destinationMacAddress": 0,
+        "sourceMacAddress": 0,
+        "ethernetType": IPV4 if four else IPV6,
         "ipClassOfService": 0,
-        "ipTotalLength": udp_octets + header_octets,
+        "ipTotalLength": udp_octets + header.minimum_octets,
         "ipTTL": _HOP_LIMIT,
         "protocolIdentifier": UDP,
         "sourceIPAddress": datagrams.source,
         "destinationIPAddress": datagrams.destination,
-    }
-    udp: dict[str, Any] = {
         "sourceTransportPort": datagrams.source_port,
         "destinationTransportPort": datagrams.destination_port,
         "udpMessageLength": udp_octets,
     }
     # The pseudo-header: addresses, protocol, length (RFC 768, RFC 8200 section 8.1). An address
-    # that is mapped has a word of ones too many, which changes nothing.
+    # that is mapped has a word of ones too many, which changes nothing; what a number leaves when
+    # divided by 65535 is what its words leave.
     payload = Slices(datagrams.buffer, datagrams.offset, datagrams.length)
     total = word_sums(payload)
-    total += udp["sourceTransportPort"].astype(np.int64) + udp["destinationTransportPort"]
+    total += datagrams.source_port.astype(np.int64) + datagrams.destination_port
     total += 2 * udp_octets + UDP
     for address in (datagrams.source, datagrams.destination):
-        for shift in range(0, 64, 16):
-            words = address >> np.uint64(shift) & np.uint64(0xFFFF)
-            total += words.sum(axis=1).astype(np.int64)
+        for half in address.T:
+            total += (half % np.uint64(_ALL_ONES)).astype(np.int64)
     checksum = checksums(total)
-    udp["checksum"] = np.where(checksum == 0, _ALL_ONES, checksum)
-    ethernet = {
-        "destinationMacAddress": 0,
-        "sourceMacAddress": 0,
-        "ethernetType": IPV4 if four else IPV6,
-    }
-    return Joined(
-        [
-            pack(headers.ETHERNET, ethernet, len(udp_octets)),
-            ipv4_headers(ip) if four else ipv6_headers(ip),
-            pack(headers.UDP, udp),
-            payload,
-        ]
-    )
+    fields["checksum"] = np.where(checksum == 0, _ALL_ONES, checksum)
+    fields |= ipv4_fields(fields) if four else ipv6_fields(fields)
+    layout = headers.stacked(headers.ETHERNET, header, headers.UDP)
+    return Joined([pack(layout, fields, len(udp_octets)), payload])

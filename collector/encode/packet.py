@@ -13,26 +13,33 @@ import numpy as np
 from collector import headers
 from collector.decode.groups import codes, split
 from collector.decode.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP, WITH_PORTS
-from collector.encode.checksum import checksums, word_sums
-from collector.encode.pieces import Joined, Pieces, Slices, render
+from collector.encode.checksum import checksums
+from collector.encode.pieces import Slices
 from collector.encode.records import pack, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from collector.decode.layout import Layout
+
 VLAN: Final = 0x8100
 _TTL: Final = 64
+_VERSION_AND_LENGTH: Final = 0x45
 _LONGEST_OCTETS: Final = 14 + 4 + 40 + 20
 """Of all headers."""
 _TCP_WORDS: Final = headers.TCP.minimum_octets // 4
 _WITH_PORTS: Final = WITH_PORTS.tolist()
-_ABSENT: Final = (
-    *("sourceMacAddress", "destinationMacAddress", "vlanId", "ipClassOfService", "ipTotalLength"),
-    *("protocolIdentifier", "sourceTransportPort", "destinationTransportPort", "tcpControlBits"),
-)
-"""Columns that need not be there: then they are 0."""
+_ABSENT: Final = {
+    **dict.fromkeys(("sourceMacAddress", "destinationMacAddress", "vlanId"), 0),
+    **dict.fromkeys(("ipClassOfService", "ipTotalLength", "protocolIdentifier"), 0),
+    **dict.fromkeys(("sourceTransportPort", "destinationTransportPort", "tcpControlBits"), 0),
+    "ipTTL": _TTL,
+}
+"""Columns that need not be there, and what holds then."""
+_DECIDING: Final = ("vlanId", "ipVersion", "protocolIdentifier")
+"""They say which headers a packet has."""
 
 
 def frame_octets(columns: Mapping[str, Any]) -> NDArray[np.int64]:
@@ -54,84 +61,87 @@ def sampled(columns: Mapping[str, Any], captured: NDArray[np.int64]) -> Slices:
         NotEncodableError: a value does not fit its field.
     """
     count = rows_of(columns)
-    full = dict.fromkeys(_ABSENT, np.zeros(count, np.int64))
-    full["ipTTL"] = np.full(count, _TTL)
-    for name, column in columns.items():
-        full[name] = np.asarray(column) if np.ndim(column) else np.full(count, column)
+    full = {name: np.asarray(column) for name, column in (_ABSENT | {**columns}).items()}
+    tag, version, protocol = (np.broadcast_to(full[name], count) for name in _DECIDING)
     width = max(int(captured.max(initial=0)), _LONGEST_OCTETS)
-    octets = np.zeros((count, width), np.uint8)
-    shape = codes(full["vlanId"] > 0, full["ipVersion"], full["protocolIdentifier"])
-    for rows in split(shape):
-        some = {name: column[rows] for name, column in full.items()}
-        written = render(Joined(_headers(some)))
-        octets[rows, : written.length[0]] = written.buffer.reshape(len(rows), -1)
-    return Slices(octets.reshape(-1), np.arange(count) * width, captured)
+    octets, place = np.zeros(count * width, np.uint8), np.arange(count) * width
+    for rows in split(codes(tag > 0, version, protocol)):
+        some = {name: column[rows] if column.ndim else column for name, column in full.items()}
+        some |= {"ipVersion": version[rows[0]], "protocolIdentifier": protocol[rows[0]]}
+        layout, fields = _headers(some, tagged=bool(tag[rows[0]]))
+        pack(layout, some | fields, len(rows)).write(octets, place[rows])
+    return Slices(octets, place, captured)
 
 
-def _headers(some: Mapping[str, NDArray[Any]]) -> list[Pieces]:
-    """The headers of packets that have the same ones."""
-    kind = some["ethernetType"]
-    tagged = bool(some["vlanId"][0])
-    parts = [pack(headers.ETHERNET, {**some, "ethernetType": VLAN if tagged else kind})]
+def _headers(some: Mapping[str, NDArray[Any]], *, tagged: bool) -> tuple[Layout, dict[str, Any]]:
+    """The headers of packets that have the same ones, and those fields that `some` has not."""
+    layouts = [headers.ETHERNET]
+    fields: dict[str, Any] = {}
     if tagged:
-        parts.append(pack(headers.VLAN_TAG, {"tagControl": some["vlanId"], "ethernetType": kind}))
-    version, protocol = int(some["ipVersion"][0]), int(some["protocolIdentifier"][0])
-    if version == 4:
-        parts.append(ipv4_headers(some))
-    elif version == 6:
-        parts.append(ipv6_headers(some))
+        layouts.append(headers.VLAN_TAG)
+        fields |= {"tagControl": some["vlanId"], "ethernetType": VLAN}
+        fields["ethernetType#2"] = some["ethernetType"]
+    version, protocol = int(some["ipVersion"]), int(some["protocolIdentifier"])
     if version:
-        header_octets = headers.IPV6.minimum_octets if version == 6 else 0
-        parts += _transport(some, version, protocol, header_octets or headers.IPV4.minimum_octets)
-    return parts
+        layouts.append(IP_HEADERS[version])
+        fields |= ipv4_fields(some) if version == 4 else ipv6_fields(some)
+        for layout, own in _transport(some, version, protocol):
+            layouts.append(layout)
+            fields |= own
+    return headers.stacked(*layouts), fields
 
 
-def ipv4_headers(some: Mapping[str, Any]) -> Pieces:
-    """IPv4 headers (RFC 791 section 3.1), with their checksums; columns as for `sampled`."""
-    fields: dict[str, Any] = {
-        **some,
-        "versionAndHeaderLength": 0x45,
+IP_HEADERS: Final = {4: headers.IPV4, 6: headers.IPV6}
+
+
+def ipv4_fields(some: Mapping[str, Any]) -> dict[str, Any]:
+    """What IPv4 headers have (RFC 791 section 3.1) beside the columns for `sampled`."""
+    ends = {
+        f"{end}IPv4Address": some[f"{end}IPAddress"][:, 1] & np.uint64(0xFFFF_FFFF)
+        for end in ("source", "destination")
+    }
+    # A number of 32 bits leaves what its two words leave, when divided by 65535.
+    total = sum(column.astype(np.int64) for column in ends.values())
+    total = total + (_VERSION_AND_LENGTH << 8 | np.asarray(some["ipClassOfService"], np.int64))
+    total += np.asarray(some["ipTTL"], np.int64) << 8 | some["protocolIdentifier"]
+    return {
+        **ends,
+        "versionAndHeaderLength": _VERSION_AND_LENGTH,
         "fragmentIdentification": 0,
         "flagsAndFragmentOffset": 0,
-        "headerChecksum": 0,
-        "sourceIPv4Address": some["sourceIPAddress"][:, 1] & np.uint64(0xFFFF_FFFF),
-        "destinationIPv4Address": some["destinationIPAddress"][:, 1] & np.uint64(0xFFFF_FFFF),
+        "headerChecksum": checksums(total + some["ipTotalLength"]),
     }
-    fields["headerChecksum"] = checksums(word_sums(pack(headers.IPV4, fields)))
-    return pack(headers.IPV4, fields)
 
 
-def ipv6_headers(some: Mapping[str, Any]) -> Pieces:
-    """IPv6 headers (RFC 8200 section 3); columns as for `sampled`."""
+def ipv6_fields(some: Mapping[str, Any]) -> dict[str, Any]:
+    """What IPv6 headers have (RFC 8200 section 3) beside the columns for `sampled`."""
     traffic_class = np.asarray(some["ipClassOfService"], np.int64)
-    fields: dict[str, Any] = {
-        **some,
+    return {
         "versionClassAndFlowLabel": 6 << 28 | traffic_class << 20,
         "payloadLengthIPv6": some["ipTotalLength"] - headers.IPV6.minimum_octets,
         "nextHeaderIPv6": some["protocolIdentifier"],
         "sourceIPv6Address": some["sourceIPAddress"],
         "destinationIPv6Address": some["destinationIPAddress"],
     }
-    return pack(headers.IPV6, fields)
 
 
 def _transport(
-    some: Mapping[str, NDArray[Any]], version: int, protocol: int, header_octets: int
-) -> list[Pieces]:
-    """Headers behind IP (RFC 9293, 768, 792 and 4443); their checksums are 0."""
+    some: Mapping[str, NDArray[Any]], version: int, protocol: int
+) -> Iterator[tuple[Layout, dict[str, Any]]]:
+    """Headers behind IP (RFC 9293, 768, 792 and 4443), and their own fields; checksums are 0."""
     if protocol == TCP:
         fixed = dict.fromkeys(("tcpSequenceNumber", "tcpAcknowledgementNumber", "checksum"), 0)
         fixed |= {"tcpWindowSize": 0, "tcpUrgentPointer": 0}
         bits = _TCP_WORDS << 12 | some["tcpControlBits"].astype(np.int64)
-        return [pack(headers.TCP, {**some, **fixed, "headerLengthAndControlBits": bits})]
-    if protocol == UDP:
-        length = some["ipTotalLength"] - header_octets
-        return [pack(headers.UDP, {**some, "udpMessageLength": length, "checksum": 0})]
-    if (version, protocol) in ((4, ICMP), (6, ICMPV6)):
+        yield headers.TCP, {**fixed, "headerLengthAndControlBits": bits}
+    elif protocol == UDP:
+        length = some["ipTotalLength"] - IP_HEADERS[version].minimum_octets
+        yield headers.UDP, {"udpMessageLength": length, "checksum": 0}
+    elif (version, protocol) in ((4, ICMP), (6, ICMPV6)):
         kind = some["destinationTransportPort"].astype(np.int64)
-        fields = {"icmpType": kind >> 8, "icmpCode": kind & 0xFF, "checksum": 0}
-        return [pack(headers.ICMP, fields)]
-    return [pack(headers.PORTS, some)] if protocol in _WITH_PORTS else []
+        yield headers.ICMP, {"icmpType": kind >> 8, "icmpCode": kind & 0xFF, "checksum": 0}
+    elif protocol in _WITH_PORTS:
+        yield headers.PORTS, {}
 
 
 ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from collector import kernel
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -49,7 +51,10 @@ class Rows:
     def write(self, out: NDArray[np.uint8], at: NDArray[np.int64]) -> None:
         """Write each item to its place."""
         count, width = self.octets.shape
-        if count and width:
+        if not (count and width):
+            return
+        offset = np.arange(count, dtype=np.int64) * width
+        if not kernel.put(out, at, self.octets.reshape(-1), offset, self.length):
             _items(out, width)[at] = self.octets.view(f"V{width}")[:, 0]
 
 
@@ -63,6 +68,8 @@ class Slices:
 
     def write(self, out: NDArray[np.uint8], at: NDArray[np.int64]) -> None:
         """Write each item to its place, those of one length together."""
+        if kernel.put(out, at, self.buffer, self.offset, self.length):
+            return
         for rows, width in _by_length(self.length):
             _items(out, width)[at[rows]] = _items(self.buffer, width)[self.offset[rows]]
 

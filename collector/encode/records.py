@@ -8,6 +8,8 @@ stands for a column of it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from collector.decode.layout import Field, Layout
 
-_ROWS_AT_ONCE: Final = 8_192
+_ROWS_AT_ONCE: Final = 8192
 """Records written together: from field to field so many stay in the processor's cache."""
 _PADDING: Final = ("paddingOctets", "padding")
 _MOST_OCTETS: Final = 65_535
@@ -67,7 +69,7 @@ def pack(layout: Layout, columns: Mapping[str, Any], count: int | None = None) -
     parts: list[Pieces] = []
     for segment, dtype in enumerate(layout.segment_dtypes):
         if dtype.itemsize:
-            parts.append(Rows(_segment(layout, dtype, used, count)))
+            parts.append(_segment(layout, dtype, used, count))
         if segment < len(variable):
             name = variable[segment]
             parts += _variable(name, _column(used, name, layout.places[name].field, count))
@@ -88,21 +90,44 @@ def _column(columns: Mapping[str, Any], name: str, field: Field, count: int) -> 
     return column if column.ndim else np.broadcast_to(column, (count,))
 
 
+@dataclass(frozen=True, eq=False)
+class _Segment:
+    """The fields of one segment of every record, put together when they are written."""
+
+    same: NDArray[np.void]
+    """A record with what all have in common."""
+    columns: Mapping[str, NDArray[Any]]
+    """What they differ in."""
+    count: int
+
+    @cached_property
+    def length(self) -> NDArray[np.int64]:
+        """Octets of each item."""
+        return np.full(self.count, self.same.itemsize, np.int64)
+
+    def write(self, out: NDArray[np.uint8], at: NDArray[np.int64]) -> None:
+        """Write each item to its place."""
+        for begin in range(0, self.count, _ROWS_AT_ONCE):
+            some = slice(begin, begin + _ROWS_AT_ONCE)
+            rows = self.same.repeat(len(at[some]))
+            for name, column in self.columns.items():
+                rows[name] = column[some]
+            Rows(rows.view(np.uint8).reshape(len(rows), -1)).write(out, at[some])
+
+
 def _segment(
     layout: Layout, dtype: np.dtype[np.void], columns: Mapping[str, Any], count: int
-) -> NDArray[np.uint8]:
-    """The fields of one segment, as a matrix of octets."""
-    rows = np.zeros((count, dtype.itemsize), np.uint8)
-    records = rows.view(dtype)[:, 0] if count else np.empty(0, dtype)
-    ready = {}
+) -> Pieces:
+    """The fields of one segment."""
+    same, differing = np.zeros(1, dtype), {}
     for name in dtype.names or ():
         field = layout.places[name].field
-        ready[name] = _fitted(name, field, _column(columns, name, field, count), dtype[name])
-    for begin in range(0, count, _ROWS_AT_ONCE):
-        some = slice(begin, begin + _ROWS_AT_ONCE)
-        for name, column in ready.items():
-            records[name][some] = column[some]
-    return rows
+        column = _column(columns, name, field, count)
+        if column.strides[0] or not count:
+            differing[name] = _fitted(name, field, column, dtype[name])
+        else:
+            same[name] = _fitted(name, field, column[:1], dtype[name])
+    return _Segment(same, differing, count)
 
 
 def _fitted(name: str, field: Field, column: NDArray[Any], form: np.dtype[Any]) -> NDArray[Any]:

@@ -52,16 +52,18 @@ class Sent(NamedTuple):
     ) -> Datagrams:
         """The same with addresses: as a collector gets them."""
         count = len(self.offset)
+        ends = (np.array(halves(address), np.uint64) for address in (exporter, destination))
+        source, target = (np.broadcast_to(end, (count, 2)) for end in ends)
         return Datagrams(
             buffer=self.buffer,
             offset=self.offset,
             length=self.length,
             missing=np.zeros(count, np.int64),
             timestamp_ns=self.export_time_ns,
-            source=np.full((count, 2), halves(exporter), np.uint64),
-            source_port=np.full(count, source_port, np.uint16),
-            destination=np.full((count, 2), halves(destination), np.uint64),
-            destination_port=np.full(count, destination_port, np.uint16),
+            source=source,
+            source_port=np.broadcast_to(np.uint16(source_port), count),
+            destination=target,
+            destination_port=np.broadcast_to(np.uint16(destination_port), count),
         )
 
 

@@ -1,4 +1,4 @@
-"""The loops that cost most when a capture is summed, compiled: `kernel.c`.
+"""The loops that cost most when a capture is summed, or made, compiled: `kernel.c`.
 
 Optional: where it is not compiled (or ``FLOWLAB_KERNEL=off``) every function here gives None, and
 its caller goes the way in numpy, which gives the same two to three times slower. The same is done
@@ -49,6 +49,8 @@ _FUNCTIONS: Final = {
     "or": "ppnp",
     "least": "ppnp",
     "greatest": "ppnp",
+    "put": "pnpnpnpp",
+    "sums": "pnppnp",
     "take": "pnnpnpppp",
 }
 
@@ -389,6 +391,54 @@ def keep(how: str, kept: NDArray[Any], at: NDArray[np.int64], values: Any = None
     given = np.ascontiguousarray(np.broadcast_to(values, at.shape), kept.dtype)
     getattr(compiled, f"flowlab_{how}")(_place(kept), _place(at), len(at), _place(given))
     return True
+
+
+def put(
+    out: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    buffer: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    length: NDArray[np.int64],
+) -> bool:
+    """Put pieces of a buffer to places in another one, both contiguous.
+
+    Returns:
+        Whether it was done.
+
+    Raises:
+        IndexError: a piece, or its place, is not all inside.
+    """
+    compiled = _functions()
+    if compiled is None:
+        return False
+    at, offset, length = map(_whole, (at, offset, length))
+    if compiled.flowlab_put(
+        *(_place(out), len(out), _place(at), len(at)),
+        *(_place(buffer), len(buffer), _place(offset), _place(length)),
+    ):
+        raise IndexError(len(buffer))
+    return True
+
+
+def sums(
+    buffer: NDArray[np.uint8], offset: NDArray[np.int64], length: NDArray[np.int64]
+) -> NDArray[np.uint64] | None:
+    """The sums of the little-endian 32-bit words of pieces of a buffer, zeros behind each.
+
+    Raises:
+        IndexError: a piece is not all inside the buffer.
+    """
+    compiled = _functions()
+    if compiled is None:
+        return None
+    offset, length = _whole(offset), _whole(length)
+    found = np.empty(len(offset), np.uint64)
+    if compiled.flowlab_sums(
+        *(_place(buffer), len(buffer), _place(offset), _place(length)),
+        *(len(offset), _place(found)),
+    ):
+        raise IndexError(len(buffer))
+    return found
 
 
 _LIBC_CALLS: Final = ("poll", "recvmmsg", "nanosleep", "write", "__errno_location")

@@ -1,4 +1,4 @@
-/* The loops that cost most when a capture is summed, in one pass each.
+/* The loops that cost most when a capture is summed, or made, in one pass each.
  *
  * Every function takes arrays and fills arrays; none allocates, and none keeps anything but the key
  * table that it is given. They know the plain case only: as soon as something is odd (cut short,
@@ -492,6 +492,39 @@ void flowlab_least(i64 *kept, const i64 *numbers, i64 rows, const i64 *values)
 void flowlab_greatest(i64 *kept, const i64 *numbers, i64 rows, const i64 *values)
 {
     EACH(i64, if (values[row] > *there) *there = values[row])
+}
+
+/* ---------------------------------------------------------------- making datagrams */
+
+/* Put pieces of a buffer to their places in another one (collector/encode/pieces.py). */
+i64 flowlab_put(u8 *out, i64 room, const i64 *at, i64 rows, const u8 *b, i64 size, const i64 *offset,
+                const i64 *length)
+{
+    for (i64 row = 0; row < rows; row++) {
+        i64 to = at[row], from = offset[row], octets = length[row];
+        if (octets < 0 || from < 0 || to < 0 || from > size - octets || to > room - octets)
+            return ODD;
+        __builtin_memcpy(out + to, b + from, (u64)octets);
+    }
+    return 0;
+}
+
+/* Add up the little-endian 32-bit words of pieces of a buffer (collector/encode/checksum.py). */
+i64 flowlab_sums(const u8 *b, i64 size, const i64 *offset, const i64 *length, i64 rows, u64 *sums)
+{
+    for (i64 row = 0; row < rows; row++) {
+        i64 from = offset[row], left = length[row];
+        if (left < 0 || from < 0 || from > size - left)
+            return ODD;
+        const u8 *p = b + from;
+        u64 sum = 0;
+        for (; left >= 4; left -= 4, p += 4)
+            sum += (u32)p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24;
+        for (int shift = 0; left > 0; left--, shift += 8)
+            sum += (u64)*p++ << shift;
+        sums[row] = sum;
+    }
+    return 0;
 }
 
 /* ---------------------------------------------------------------- receiving */

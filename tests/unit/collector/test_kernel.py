@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from collector.aggregate import Question, of_source
 from collector.decode import OPEN_VSWITCH, STANDARD, Decoder
 from collector.decode.octets import Octets
 from collector.decode.packet import Packets, dissect
+from collector.encode.checksum import word_sums
+from collector.encode.pieces import Slices, render
 from collector.flows import flows
 from collector.keytable import KeyTable
 from collector.plain_udp import plain_udp
@@ -134,6 +137,34 @@ def test_a_place_outside_is_an_error(at):
         kernel.columns(buffer, places[:, None], [(0, 0, 2)])
 
 
+@given(st.lists(st.tuples(st.integers(0, 80), st.integers(0, 20)), max_size=40), st.randoms())
+@settings(max_examples=100, deadline=None)
+def test_puts_and_sums_the_same(places, random):
+    buffer = np.frombuffer(random.randbytes(100), np.uint8)
+    offset, length = (np.array([place[i] for place in places], np.int64) for i in range(2))
+    pieces = Slices(buffer, offset, length)
+    whole = b"".join(buffer[at : at + size].tobytes() for at, size in places)
+    sums = [
+        sum(int.from_bytes(octets[i : i + 2].ljust(2, b"\0"), "big") for i in range(0, size, 2))
+        for size, octets in ((size, buffer[at : at + size].tobytes()) for at, size in places)
+    ]
+    for way in (nullcontext, kernel.switched_off):
+        with way():
+            assert render(pieces).buffer.tobytes() == whole
+            assert word_sums(pieces).tolist() == [total % 0xFFFF for total in sums]
+
+
+@pytest.mark.parametrize("wrong", [(9, 0, 2), (-1, 0, 2), (0, 9, 2), (0, -1, 2), (0, 0, 11)])
+def test_a_piece_outside_is_an_error(wrong):
+    out, buffer = np.zeros(10, np.uint8), np.zeros(10, np.uint8)
+    at, offset, length = (np.array([number], np.int64) for number in wrong)
+    with pytest.raises(IndexError):
+        kernel.put(out, at, buffer, offset, length)
+    if wrong[1:] != (0, 2):
+        with pytest.raises(IndexError):
+            kernel.sums(buffer, offset, length)
+
+
 WAYS = ("follow", "columns", "gather", "plain_udp", "dissect", "sets", "items", "records")
 
 
@@ -192,6 +223,7 @@ from random import Random
 from collector import kernel
 from collector.aggregate import Question, of_source
 from collector.decode import Decoder
+from collector.encode import pcap_records
 from collector.flows import flows
 from tests.fuzz.check import block, datagrams
 from tests.fuzz.seeds import seeds
@@ -204,7 +236,9 @@ for case in seeds():
         for _ in range(random.randint(0, 5)):
             octets[random.randrange(len(octets))] = random.randrange(256)
         # Each in a buffer of its own, so that what is behind it is nobody's.
-        flows(Decoder().decode(block(datagrams(bytes(octets))), last=True))
+        made = block(datagrams(bytes(octets)))
+        flows(Decoder().decode(made, last=True))
+        pcap_records(made)
 print("watched")
 """
 
