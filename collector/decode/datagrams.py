@@ -41,6 +41,8 @@ class Datagrams:
     """Frames of the capture that hold no whole datagram."""
     others: int = 0
     """Frames of the capture that are something else than UDP."""
+    room: int = 0
+    """Octets in front of each, behind the one before, that are nobody's."""
 
     def __len__(self) -> int:
         """How many datagrams."""
@@ -50,6 +52,7 @@ class Datagrams:
         """Some of them, in the order of `rows`."""
         return replace(
             self,
+            room=0,
             offset=self.offset[rows],
             length=self.length[rows],
             missing=self.missing[rows],

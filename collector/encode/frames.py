@@ -17,6 +17,7 @@ from collector.encode.checksum import checksums, word_sums
 from collector.encode.packet import IP_HEADERS, ipv4_fields, ipv6_fields
 from collector.encode.pieces import Joined, Merged, Pieces, Rows, Slices, render
 from collector.encode.records import pack
+from collector.encode.session import ROOM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,19 +29,35 @@ _ALL_ONES: Final = 0xFFFF
 
 
 def pcap_records(datagrams: Datagrams) -> NDArray[np.uint8]:
-    """The octets that `recording.Writer.write_records` takes, of a file in nanoseconds."""
+    """The octets that `recording.Writer.write_records` takes, of a file in nanoseconds.
+
+    Where there is room in front of the datagrams, that is where the headers are written.
+    """
     four = _is_ipv4(datagrams.source) & _is_ipv4(datagrams.destination)
     if four.all():
-        frames = _frames(datagrams, four=True)
-    else:
-        parts = [
-            _frames(datagrams.take(np.flatnonzero(four == version)), four=version)
-            for version in (False, True)
-        ]
-        frames = Merged(parts, four.astype(np.int64))
+        heads = _headers(datagrams, four=True)
+        heads = Joined([_record_headers(datagrams, heads.length + datagrams.length), heads])
+        if datagrams.room == ROOM:
+            heads.write(datagrams.buffer, datagrams.offset - ROOM)
+            return datagrams.buffer
+        return render(Joined([heads, _payloads(datagrams)])).buffer
+    parts = []
+    for version in (False, True):
+        some = datagrams.take(np.flatnonzero(four == version))
+        parts.append(Joined([_headers(some, four=version), _payloads(some)]))
+    frames = Merged(parts, four.astype(np.int64))
+    return render(Joined([_record_headers(datagrams, frames.length), frames])).buffer
+
+
+def _record_headers(datagrams: Datagrams, frame_octets: NDArray[np.int64]) -> Pieces:
+    """What a capture has in front of each frame."""
     seconds, fraction = np.divmod(datagrams.timestamp_ns, 1_000_000_000)
-    header = np.stack([seconds, fraction, frames.length, frames.length], axis=1).astype("<u4")
-    return render(Joined([Rows(header.view(np.uint8)), frames])).buffer
+    fields = np.stack([seconds, fraction, frame_octets, frame_octets], axis=1).astype("<u4")
+    return Rows(fields.view(np.uint8))
+
+
+def _payloads(datagrams: Datagrams) -> Slices:
+    return Slices(datagrams.buffer, datagrams.offset, datagrams.length)
 
 
 def _is_ipv4(addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -51,8 +68,8 @@ def _is_ipv4(addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return found
 
 
-def _frames(datagrams: Datagrams, *, four: bool) -> Pieces:
-    """Frames of IPv4, or of IPv6."""
+def _headers(datagrams: Datagrams, *, four: bool) -> Pieces:
+    """Headers of Ethernet, IPv4 or IPv6, and UDP."""
     udp_octets = datagrams.length + headers.UDP.minimum_octets
     header = IP_HEADERS[4 if four else 6]
     fields: dict[str, Any] = {
@@ -72,8 +89,7 @@ def _frames(datagrams: Datagrams, *, four: bool) -> Pieces:
     # The pseudo-header: addresses, protocol, length (RFC 768, RFC 8200 section 8.1). An address
     # that is mapped has a word of ones too many, which changes nothing; what a number leaves when
     # divided by 65535 is what its words leave.
-    payload = Slices(datagrams.buffer, datagrams.offset, datagrams.length)
-    total = word_sums(payload)
+    total = word_sums(_payloads(datagrams))
     total += datagrams.source_port.astype(np.int64) + datagrams.destination_port
     total += 2 * udp_octets + UDP
     for address in (datagrams.source, datagrams.destination):
@@ -83,4 +99,4 @@ def _frames(datagrams: Datagrams, *, four: bool) -> Pieces:
     fields["checksum"] = np.where(checksum == 0, _ALL_ONES, checksum)
     fields |= ipv4_fields(fields) if four else ipv6_fields(fields)
     layout = headers.stacked(headers.ETHERNET, header, headers.UDP)
-    return Joined([pack(layout, fields, len(udp_octets)), payload])
+    return pack(layout, fields, len(udp_octets))

@@ -10,7 +10,7 @@ from collector.decode.ipfix import VERSION
 from collector.encode.division import AS_FITS
 from collector.encode.pieces import Joined, render
 from collector.encode.records import pack
-from collector.encode.session import WRAP, Sent, of_items, running
+from collector.encode.session import ROOM, WRAP, Sent, of_items, running
 from collector.encode.sets import in_messages
 
 if TYPE_CHECKING:
@@ -62,5 +62,5 @@ def messages(
         "sequenceNumber": sequence,
         "observationDomainId": session.domain,
     }
-    rendered = render(Joined([pack(headers.IPFIX, header), body.pieces]))
-    return Sent(*rendered, body.records, times), replace(session, sequence=following)
+    rendered = render(Joined([pack(headers.IPFIX, header), body.pieces]), ROOM)
+    return Sent(*rendered, body.records, times, ROOM), replace(session, sequence=following)

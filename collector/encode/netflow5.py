@@ -13,7 +13,7 @@ from collector.decode.netflow5 import VERSION, layout
 from collector.encode.division import Division, divide
 from collector.encode.pieces import Grouped, Joined, render
 from collector.encode.records import pack, rows_of
-from collector.encode.session import WRAP, Sent, of_items, running
+from collector.encode.session import ROOM, WRAP, Sent, of_items, running
 from collector.encode.times import uptime_ms
 
 if TYPE_CHECKING:
@@ -82,4 +82,4 @@ def datagrams(
         "sampling": sampling_algorithm << 14 | sampling_interval,
     }
     packed = Joined([pack(headers.NETFLOW5, header), Grouped(records, counts)])
-    return Sent(*render(packed), counts, times), replace(session, sequence=following)
+    return Sent(*render(packed, ROOM), counts, times, ROOM), replace(session, sequence=following)

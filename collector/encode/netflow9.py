@@ -13,7 +13,7 @@ from collector.decode.netflow9 import VERSION
 from collector.encode.division import AS_FITS
 from collector.encode.pieces import Joined, render
 from collector.encode.records import pack
-from collector.encode.session import WRAP, Sent, of_items, running
+from collector.encode.session import ROOM, WRAP, Sent, of_items, running
 from collector.encode.sets import in_messages
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ def packets(
         "sequenceNumber": sequence,
         "source_id": session.domain,
     }
-    rendered = render(Joined([pack(headers.NETFLOW9, header), body.pieces]))
-    return Sent(*rendered, body.records, times), replace(session, sequence=following)
+    rendered = render(Joined([pack(headers.NETFLOW9, header), body.pieces]), ROOM)
+    return Sent(*rendered, body.records, times, ROOM), replace(session, sequence=following)

@@ -176,10 +176,10 @@ class Rendered(NamedTuple):
     length: NDArray[np.int64]
 
 
-def render(pieces: Pieces) -> Rendered:
-    """Write all items, one behind the other."""
+def render(pieces: Pieces, room: int = 0) -> Rendered:
+    """Write all items, one behind the other, with so many octets to spare in front of each."""
     length = pieces.length
-    end = np.cumsum(length)
+    end = np.cumsum(length + room)
     buffer = np.zeros(int(end[-1]) if len(end) else 0, np.uint8)
     pieces.write(buffer, end - length)
     return Rendered(buffer, end - length, length)

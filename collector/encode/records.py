@@ -2,8 +2,8 @@
 
 The columns are those that the decoders give: numbers in the element's own unit, MAC addresses as
 48-bit numbers, IPv4 addresses as 32-bit numbers, IPv6 addresses with shape (n, 2), strings and
-other octets as uint8 of shape (n, width) or as Python bytes in an object array. A single value
-stands for a column of it.
+other octets as uint8 of shape (n, width), as Python bytes in an object array, or as `Slices`. A
+single value stands for a column of it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ def pack(layout: Layout, columns: Mapping[str, Any], count: int | None = None) -
             parts.append(_segment(layout, dtype, used, count))
         if segment < len(variable):
             name = variable[segment]
-            parts += _variable(name, _column(used, name, layout.places[name].field, count))
+            field = layout.places[name].field
+            values = used.get(name)
+            if not isinstance(values, Slices):
+                values = _values(name, _column(used, name, field, count))
+            parts += _variable(name, values)
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
@@ -122,6 +126,9 @@ def _segment(
     same, differing = np.zeros(1, dtype), {}
     for name in dtype.names or ():
         field = layout.places[name].field
+        if isinstance(values := columns.get(name), Slices):
+            differing[name] = _filled(name, values, field.width)
+            continue
         column = _column(columns, name, field, count)
         if column.strides[0] or not count:
             differing[name] = _fitted(name, field, column, dtype[name])
@@ -186,13 +193,19 @@ def _octets(name: str, column: NDArray[Any], width: int) -> NDArray[np.uint8]:
         )
     else:
         values = slices(_bytes(name, column))
+    return _filled(name, values, width)
+
+
+def _filled(name: str, values: Slices, width: int) -> NDArray[np.uint8]:
+    """Octets filled up with zeros."""
     longest = int(values.length.max(initial=0))
     if longest > width:
         message = f"{name} has {longest} octets, and its field {width}"
         raise NotEncodableError(message)
-    filled = np.zeros(len(column) * width, np.uint8)
-    values.write(filled, np.arange(len(column)) * width)
-    return filled.reshape(len(column), width)
+    count = len(values.length)
+    filled = np.zeros(count * width, np.uint8)
+    values.write(filled, np.arange(count) * width)
+    return filled.reshape(count, width)
 
 
 def _bytes(name: str, column: NDArray[Any]) -> list[bytes]:
@@ -204,13 +217,15 @@ def _bytes(name: str, column: NDArray[Any]) -> list[bytes]:
     return values
 
 
-def _variable(name: str, column: NDArray[Any]) -> list[Pieces]:
-    """The values of a field of variable length, and their lengths in front of them."""
-    values: Pieces
+def _values(name: str, column: NDArray[Any]) -> Pieces:
+    """The values of a field of variable length."""
     if column.ndim == 2 and column.dtype == np.uint8:
-        values = Rows(np.ascontiguousarray(column))
-    else:
-        values = slices(_bytes(name, column))
+        return Rows(np.ascontiguousarray(column))
+    return slices(_bytes(name, column))
+
+
+def _variable(name: str, values: Pieces) -> list[Pieces]:
+    """The same with their lengths in front of them."""
     longest = int(values.length.max(initial=0))
     if longest > _MOST_OCTETS:
         message = f"{name} has {longest} octets, and a value can have {_MOST_OCTETS}"

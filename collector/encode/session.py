@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 WRAP: Final = 1 << 32
 """Sequence numbers, uptimes and seconds have 32 bits."""
+ROOM: Final = 16 + 14 + 20 + 8
+"""Octets to spare in front of each datagram: for the headers of a capture's record, of Ethernet,
+IPv4 and UDP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Sent(NamedTuple):
     """Data records, or samples, in each."""
     export_time_ns: NDArray[np.int64]
     """When each was sent, since 1970."""
+    room: int = 0
+    """Octets to spare in front of each."""
 
     def datagrams(
         self,
@@ -64,6 +69,7 @@ class Sent(NamedTuple):
             source_port=np.broadcast_to(np.uint16(source_port), count),
             destination=target,
             destination_port=np.broadcast_to(np.uint16(destination_port), count),
+            room=self.room,
         )
 
 

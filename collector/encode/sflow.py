@@ -29,7 +29,7 @@ from collector.encode.division import Division, divide
 from collector.encode.errors import NotEncodableError
 from collector.encode.pieces import Grouped, Joined, Merged, Padded, Pieces, render, slices, up_to
 from collector.encode.records import pack, rows_of
-from collector.encode.session import WRAP, Sent, of_items, running
+from collector.encode.session import ROOM, WRAP, Sent, of_items, running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -222,8 +222,8 @@ def datagrams(
         "uptime": (times // 1_000_000 - agent.boot_ms) % WRAP,
         "samples": counts,
     }
-    rendered = render(Joined([pack(header, fields), Grouped(merged, counts)]))
-    return Sent(*rendered, counts, times), replace(agent, sequence=following)
+    rendered = render(Joined([pack(header, fields), Grouped(merged, counts)]), ROOM)
+    return Sent(*rendered, counts, times, ROOM), replace(agent, sequence=following)
 
 
 def _item(number: int, content: Pieces) -> Pieces:

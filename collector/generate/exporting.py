@@ -33,6 +33,7 @@ from collector.encode import (
     time_columns,
 )
 from collector.encode.packet import sampled
+from collector.encode.pieces import Slices, slices
 from collector.generate.flows import BEGIN_NS, records, table
 
 if TYPE_CHECKING:
@@ -315,13 +316,14 @@ class Exporter:
             if name in of.layout.places:
                 told[name] = self._value(of, name, value)
                 if isinstance(value, str) and _PLACE in value:
-                    told[name] = self._names(value)[columns["ingressInterface"]]
+                    told[name] = self._names(value, columns["ingressInterface"])
         return _filled(of, told, count)
 
-    def _names(self, pattern: str) -> NDArray[np.object_]:
-        """Names by the number of an interface."""
+    def _names(self, pattern: str, interface: NDArray[np.int64]) -> Slices:
+        """The name of each interface."""
         numbers = range(self.profile.flows.interfaces + 1)
-        return np.array([pattern.replace(_PLACE, str(one)).encode() for one in numbers], object)
+        names = slices([pattern.replace(_PLACE, str(one)).encode() for one in numbers])
+        return Slices(names.buffer, names.offset[interface], names.length[interface])
 
     def _value(self, of: Template, name: str, value: Any) -> Any:
         """A value of a profile, as the encoder takes it."""
