@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from collector.corpus.case import Case
     from collector.decode import Datagrams
+    from collector.encode import Sent
     from collector.generate.exporting import Block
     from lab.disturbances import Disturbance
 
@@ -51,6 +52,7 @@ ON_THE_WAY: Final = (
 """Faults that befall datagrams, and need no network to do so."""
 _MOST_STORED: Final = 1_000_000
 """Records that are put in order, or befallen by faults: all of them are in memory then."""
+_MADE_AHEAD_OCTETS: Final = 128 << 20
 
 
 class ProfileFile(Profile):
@@ -198,9 +200,10 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
 
 
 def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int, int, float]:
-    """Send the datagrams: how many, with how many records, in how many seconds.
+    """Send the datagrams: how many, with how many records, in how many seconds from the first.
 
-    While some are sent the next ones are made.
+    While some are sent the next ones are made. Without a rate many are made before the first one
+    leaves: so they leave as fast as the kernel takes them, not as fast as they are made.
 
     Raises:
         OSError: something cannot be sent.
@@ -209,18 +212,35 @@ def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int,
     if not plan.streams:
         return _send_stored(plan, str(address[0]), port, rate_dps)
     datagrams = records = 0
-    began_s = time.perf_counter()
+    octets = _MADE_AHEAD_OCTETS if rate_dps is None else 0
     with socket.socket(family, socket.SOCK_DGRAM) as out, ThreadPoolExecutor(1) as ahead:
         out.connect(address)
-        source = blocks(plan)
-        coming = ahead.submit(next, source, None)
-        while (made := coming.result()) is not None:
-            coming = ahead.submit(next, source, None)
-            sent = made[1].sent
-            sending.send(out, sent.buffer, sent.offset, sent.length, rate_dps)
-            datagrams += len(sent.offset)
-            records += len(made[1].records["tuple"])
+        ((exporter, seed),) = plan.exporters()
+        source = exporter.blocks(plan.records, seed)
+        some = ahead.submit(_made, source, octets).result()
+        began_s = time.perf_counter()
+        while some:
+            coming = ahead.submit(_made, source, octets)
+            for sent, told in some:
+                sending.send(out, sent.buffer, sent.offset, sent.length, rate_dps)
+                datagrams += len(sent.offset)
+                records += told
+            some = coming.result()
     return datagrams, records, time.perf_counter() - began_s
+
+
+def _made(source: Iterator[Block], octets: int) -> list[tuple[Sent, int]]:
+    """The next blocks, each with its number of records, until they have so many octets.
+
+    There is one at least, unless there are no more.
+    """
+    some: list[tuple[Sent, int]] = []
+    for block in source:
+        some.append((block.sent, len(block.records["tuple"])))
+        octets -= len(block.sent.buffer)
+        if octets <= 0:
+            break
+    return some
 
 
 _UNLIMITED_DPS: Final = 1e12
