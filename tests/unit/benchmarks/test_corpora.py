@@ -8,7 +8,8 @@ import pytest
 from collector import pcap
 from collector.decode import OPEN_VSWITCH, STANDARD, decode
 from collector.flows import flows
-from tests.benchmarks.corpora import BLOCK_RECORDS, CORPORA, write
+from collector.generate.flows import BLOCK_RECORDS
+from tests.benchmarks.corpora import CORPORA, write
 
 PER_DATAGRAM = {"netflow5": 30, "netflow9": 25, "ipfix": 20, "openvswitch": 1, "sflow": 7}
 RECORDS = BLOCK_RECORDS + 700
