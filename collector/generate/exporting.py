@@ -294,7 +294,9 @@ class Exporter:
             if kind.settings.ip is not None:
                 fits &= columns["ipVersion"] == kind.settings.ip
             if kind.settings.protocol is not None:
-                fits &= np.isin(columns["protocolIdentifier"], _PROTOCOLS[kind.settings.protocol])
+                # Far faster than np.isin where there are one or two.
+                wanted = _PROTOCOLS[kind.settings.protocol]
+                fits &= np.any([columns["protocolIdentifier"] == one for one in wanted], axis=0)
             found[fits] = number
         if (found < 0).any():
             raise NotEncodableError("some flows fit no template: add one without ip and protocol")
