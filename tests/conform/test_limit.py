@@ -65,9 +65,11 @@ def test_one_try_that_loses_nothing_is_enough():
 
 def test_the_flood_is_what_it_says():
     begin, some = flood.beginning(), flood.messages(2_500)
-    payloads = [begin.buffer[: begin.length[0]].tobytes()]
-    for at, size in zip(some.offset.tolist(), some.length.tolist(), strict=True):
-        payloads.append(some.buffer[at : at + size].tobytes())
+    payloads = [
+        part.buffer[at : at + size].tobytes()
+        for part in (begin, some)
+        for at, size in zip(part.offset.tolist(), part.length.tolist(), strict=True)
+    ]
     decoded = decode(Datagrams.of(payloads, 4739))
     assert not decoded.summary.undecodable
     (stream,) = decoded.summary.streams

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,7 @@ exporters: [netflow, sflow, ipfix]
 traffic:
   - udp: {from: h1, to: h2, datagrams: 3000, rate_pps: 1000}
 """
+KINDS = ("net", "mnt", "pid", "user")
 MOMENTS_S = [random.Random(seed).uniform(0.05, 2.5) for seed in range(10)]
 
 
@@ -44,7 +48,7 @@ def namespaces(processes: Iterable[Path]) -> set[str]:
     """The namespaces that processes are in."""
     found = set()
     for process in processes:
-        for kind in ("net", "mnt", "pid", "user"):
+        for kind in KINDS:
             try:
                 found.add(str((process / "ns" / kind).readlink()))
             except OSError:  # it has ended, or it is none of ours
@@ -54,20 +58,30 @@ def namespaces(processes: Iterable[Path]) -> set[str]:
 
 @dataclass(frozen=True)
 class Held:
-    """What a run holds while it lives."""
+    """What a run holds while it lives.
+
+    Its namespaces are kept open until they have been looked for: the kernel gives the number of one
+    that is gone to the next, which may be another test's.
+    """
 
     pids: list[int]
+    opened: ExitStack
     namespaces: set[str]
 
     @classmethod
     def by(cls, process: subprocess.Popen[str]) -> Held:
-        pids = children(process.pid)
-        own = namespaces([Path("/proc/self")])
-        return cls(pids, namespaces(Path(f"/proc/{pid}") for pid in pids) - own)
+        pids, opened, names = children(process.pid), ExitStack(), set()
+        for pid, kind in product(pids, KINDS):
+            with suppress(OSError):  # it has ended
+                number = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)
+                opened.callback(os.close, number)
+                names.add(str(Path(f"/proc/self/fd/{number}").readlink()))
+        return cls(pids, opened, names - namespaces([Path("/proc/self")]))
 
     def assert_gone(self) -> None:
-        assert gone(self.pids) == []
-        assert not self.namespaces & namespaces(Path("/proc").glob("[0-9]*"))
+        with self.opened:
+            assert gone(self.pids) == []
+            assert not self.namespaces & namespaces(Path("/proc").glob("[0-9]*"))
 
 
 @pytest.mark.parametrize("moment_s", MOMENTS_S)

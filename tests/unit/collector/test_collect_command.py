@@ -154,15 +154,15 @@ def test_only_what_is_wanted_is_stored(tmp_path):
 
 
 def test_a_record_is_visible_at_once(tmp_path):
-    took_s = []
+    # Other tests run beside this one: not every time, but it can.
     with Collect(tmp_path) as running:
-        for number in range(1, 8):
+        for number in range(1, 60):
             began_s = time.monotonic()
             running.send(netflow5(number))
             assert wait_for(lambda wanted=number: wanted in numbers(tmp_path))
-            took_s.append(time.monotonic() - began_s)
-    # Other tests run beside this one: not every time, but it can.
-    assert min(took_s) < 0.1
+            if time.monotonic() - began_s < 0.1:
+                return
+    pytest.fail("no record was visible within a tenth of a second")
 
 
 @pytest.mark.parametrize("seed", range(3))
