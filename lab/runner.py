@@ -100,12 +100,15 @@ def _load() -> None:
 
 
 def write_page(folder: Path) -> None:
-    """Write a run's page, where there is a verdict and what it was reached by."""
+    """Write a run's page, where there is a verdict and what it was reached by.
+
+    A folder that takes no page has its verdict all the same; that says what was not written.
+    """
     from lab.judge import NotARun
     from lab.report.page.follow import PAGE
     from lab.report.page.write import write
 
-    with suppress(NotARun):
+    with suppress(NotARun, OSError):
         write([folder], folder / PAGE)
 
 

@@ -295,9 +295,12 @@ def test_a_recorded_run_that_may_not_be_written_to_is_judged_all_the_same(flowla
     folder = flowlab.ran("one-ping")
     for name in ("observed.new", "verdict.new"):  # even root cannot write a folder as a file
         (folder / name).mkdir()
+    (folder / "report.html").unlink()
+    (folder / "report.html").mkdir()
     said = flowlab("check", str(folder))
     assert "PASS    one-ping" in said
     assert "could not be written down" in said
+    assert not list(folder.glob("tmp*"))
 
 
 def test_a_port_that_open_vswitch_leaves_out_is_skipped_and_the_rest_is_judged(flowlab):

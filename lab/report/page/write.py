@@ -74,9 +74,15 @@ def write(folders: Sequence[Path], to: Path) -> list[Facts]:
 def _put(text: str, file: Path) -> None:
     """Write a file that is whole at every moment; everybody may read it."""
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as new:
-        new.write(text)
-    Path(new.name).chmod(0o644)
-    Path(new.name).replace(file)
+        fresh = Path(new.name)
+        try:
+            new.write(text)
+            new.flush()
+            fresh.chmod(0o644)
+            fresh.replace(file)
+        except OSError:
+            fresh.unlink()
+            raise
 
 
 def draw(facts: Facts, folder: Path, form: str) -> list[Path]:
