@@ -72,12 +72,12 @@ def recordings(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_passes_and_every_exporter_equals_the_wire(flowlab, recordings, name):
     folder = flowlab.ran(name)
-    sent = folder / "exports-sent.pcap"  # if some were lost on the way, on purpose
-    exports = sent if sent.exists() else folder / "exports.pcap"
-    shutil.copy(exports, recordings / f"{name}.pcap")
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     if verdict["verdict"] == "SKIPPED":
         pytest.skip("; ".join(verdict["notes"]))
+    sent = folder / "exports-sent.pcap"  # if some were lost on the way, on purpose
+    exports = sent if sent.exists() else folder / "exports.pcap"
+    shutil.copy(exports, recordings / f"{name}.pcap")
     assert verdict["verdict"] == "PASS"
     assert verdict["scenario"] == name
     assert {"PASS"} <= {check["verdict"] for check in verdict["checks"]} <= {"PASS", "SKIPPED"}
