@@ -87,6 +87,8 @@ class Observes:
         habits: whose way of filling in the formats it has, by its name among the collector's.
         later_fragments_as: the protocol that it gives IPv6 fragments but the first; None: the true
             one.
+        joins_fragments: whether it counts fragments in the flow that the first one told the ports
+            of; else they are a flow without ports.
         after_actions: whether it tells packets as they leave the switch; else as they came. Where
             it tells them again going out that is always as they leave.
     """
@@ -102,6 +104,7 @@ class Observes:
     marker: str | None = None
     habits: str = "Open vSwitch"
     later_fragments_as: int | None = None
+    joins_fragments: bool = False
     after_actions: bool = False
 
 

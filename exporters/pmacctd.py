@@ -7,6 +7,7 @@ Source: pmacct 1.7.7 (Debian 12): ``pmacctd.c``, ``nfprobe_plugin/``, ``sfprobe_
 - NetFlow and IPFIX (its part nfprobe, which grew out of softflowd): octets are those of the IP
   packet by its own length field. Both directions of a flow become a record each. ICMP: source
   port 0, destination port ``type << 8 | code``. Times are of milliseconds.
+- NetFlow and IPFIX count all fragments of a datagram in the flow of the first, of IPv4 and of IPv6.
 - sFlow (its part sfprobe): samples carry the frame's length; its agent address can be chosen.
 - SIGINT sent to nfprobe's own process exports every flow at once. Sent to pmacctd's first process
   it takes 2 s (a sleep in its handler). sfprobe loses the datagram that it is filling on
@@ -48,6 +49,9 @@ class Pmacctd(Probe):
 - Counts the IP packets that cross one port, in either direction; no other frames.
 - NetFlow and IPFIX: octets are those of the IP packet (`octets_l3`); sFlow has both layers.
 - NetFlow v9 tells its clock in whole seconds: times come out up to 1 s early.
+- NetFlow and IPFIX: all fragments of a datagram count in the flow of the first, which has the
+  ports; with all others they are a flow without ports. Which flow that is flowlab does not derive,
+  so a scenario that has both is refused.
 - What flushes it is reported, too: packets to 192.0.2.255, which the judge leaves out. Without
   them the last packet may stay unseen, and its sFlow part loses the datagram that it is filling.
 """
@@ -119,5 +123,6 @@ class Pmacctd(Probe):
             not_seen={"non_ip": "pmacctd looks at IP packets only"},
             early_ms=WHOLE_SECONDS_MS if self.export == "netflow9" else 0,
             habits="as the formats say",
+            joins_fragments=self.export != "sflow5",
             marker=MARKER,
         )

@@ -8,6 +8,7 @@ What follows was tried at a switch port:
 - Octets are those of the IP packet by its own length field, so a snapped packet counts whole.
 - One flow has both directions; each that had packets becomes a record. ICMP: source port 0,
   destination port ``type << 8 | code``, so request and reply are flows of their own.
+- IPv6 fragments but the first have the protocol 0.
 - NetFlow v5 has no IPv6. Times are milliseconds since its start, in IPFIX those since 1970
   (``-A milli``; without it there is no absolute time in the records).
 - Its sequence numbers: v5 the first record, v9 datagrams, IPFIX the data records of flows up to
@@ -42,6 +43,7 @@ class Softflowd(Probe):
   only ignored.
 - Octets are those of the IP packet by its own length field: `octets_l3`, 14 fewer per packet
   than a whole frame.
+- IP fragments but the first have ports 0; those of IPv6 have the protocol 0.
 - Both directions are one flow to it, and become a record each; flowDirection says which came
   first, nothing about ports.
 - NetFlow v9 tells its clock in whole seconds: times come out up to 1 s early. IPFIX has times
@@ -107,4 +109,5 @@ class Softflowd(Probe):
             not_seen=unseen,
             early_ms=WHOLE_SECONDS_MS if self.export == "netflow9" else 0,
             habits="softflowd",
+            later_fragments_as=0,
         )

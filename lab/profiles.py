@@ -36,7 +36,7 @@ from lab.run.faulty import DONE, Stage
 from lab.scenario.model import AnyDisturbance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from collector.corpus.case import Case
     from collector.decode import Datagrams
@@ -186,8 +186,9 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
     totals: Counter[str] = Counter()
     for sums in every:
         totals.update(sums.totals)
+    flows = [row for sums in every for row in sums.rows()] if rows or plan.fault else []
     if plan.fault:
-        return Generated(totals, befall(path, plan.fault, habits_of(plan)))
+        return Generated(totals, befall(path, plan.fault, habits_of(plan), flows))
     counts = {
         "datagrams": totals["datagrams"],
         "records": totals["records"],
@@ -195,7 +196,6 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
         "duplicates": 0,
         "undecodable": 0,
     }
-    flows = [row for sums in every for row in sums.rows()] if rows else []
     return Generated(totals, Truth(sorted(flows, key=_order), counts))
 
 
@@ -291,13 +291,19 @@ def habits_of(plan: Plan) -> dict[str, str]:
     return {exporter.profile.address: plan.profile.habits for exporter, _ in plan.exporters()}
 
 
-def befall(path: Path, faults: Sequence[Disturbance], habits: Mapping[str, str]) -> Truth:
+def befall(
+    path: Path,
+    faults: Sequence[Disturbance],
+    habits: Mapping[str, str],
+    flows: Iterable[Mapping[str, Any]],
+) -> Truth:
     """Let faults happen to the datagrams of a file; what is true of what is left.
 
     Args:
         path: the file; written anew.
         faults: in the order in which they strike.
         habits: by exporter's address.
+        flows: rows of the truth before; which of them are `reverse` no flow says by itself.
     """
     capture = pcap.read(path)
     with tempfile.TemporaryDirectory() as folder:
@@ -327,7 +333,10 @@ def befall(path: Path, faults: Sequence[Disturbance], habits: Mapping[str, str])
         "duplicates": sum(one.duplicates for one in accounts),
         "undecodable": sum(one.waiting for one in accounts) + len(told["spoilt"]),
     }
-    return Truth(sorted(map(_row, known.flows.iter_rows(named=True)), key=_order), counts)
+    back = {_order(row) for row in flows if row.get("reverse")}
+    left = sorted(map(_row, known.flows.iter_rows(named=True)), key=_order)
+    rows = [{**row, "reverse": True} if _order(row) in back else row for row in left]
+    return Truth(rows, counts)
 
 
 def _row(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -418,7 +427,7 @@ def from_case(case: Case, fault: Sequence[Disturbance], folder: Path) -> Case:
     exports = folder / EXPORTS
     if exports.resolve() != case.exports.resolve():
         shutil.copyfile(case.exports, exports)
-    truth = befall(exports, fault, case.manifest.habits)
+    truth = befall(exports, fault, case.manifest.habits, case.truth().flows)
     kinds = [one.kind for one in fault]
     manifest = replace(
         case.manifest,

@@ -153,7 +153,7 @@ def sampled_checks(expected: Expected, evidence: Evidence) -> Iterator[Check]:
         in_all = sum(one.packets for one in wire)
         enough = in_all >= packets_needed(point.sampling, alarm)
         for flow, one in zip(flows, wire, strict=True):
-            seen = _observed(point, flow.key, evidence)
+            seen = _estimated(point, flow, evidence)
             yield _packets(point, flow, one, seen, alarm, judged_together=enough)
             yield from _octets(point, flow, one, seen, alarm)
         if len(flows) > 1:
@@ -243,7 +243,7 @@ def _all_flows(
 ) -> Check:
     key, *also = (flow.key for flow in flows)
     region = packets_region(packets, point.sampling, alarm)
-    seen = sum(_observed(point, flow.key, evidence).packets for flow in flows)
+    seen = sum(_estimated(point, flow, evidence).packets for flow in flows)
     why, outcome = "", Outcome.PASS
     if not region.contains(seen):
         outcome = Outcome.FAIL
@@ -298,8 +298,10 @@ def _lengths(wire: Counted, measure: str) -> tuple[float, float, float]:
     return total, lengths.squares, lengths.longest
 
 
-def _observed(point: Point, key: FlowKey, evidence: Evidence) -> Counted:
-    return together(evidence.observed.get((point.exporter, point.observation_point, key)))
+def _estimated(point: Point, flow: ExpectedFlow, evidence: Evidence) -> Counted:
+    """What an exporter tells of a flow, under the key that it has for it."""
+    place = point.exporter, point.observation_point, point.key_of(point.told(flow))
+    return together(evidence.observed.get(place))
 
 
 def _check(

@@ -54,6 +54,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
             yield from _apart(document, parts.topology, step)
     yield from _controlled(document, parts)
     yield from _clashes(document, parts)
+    yield from _joined_fragments(document, parts)
     yield from _struck(document, parts)
     exporters = {part.kind: part.value for part in parts.exporters if part.value}
     listed = {part.kind for part in parts.exporters}
@@ -365,6 +366,18 @@ def _clashes(document: Document, parts: Parts) -> Iterator[Fault]:
             hint = "a closed connection's ports stay taken for a minute; choose another source_port"
             yield document.fault((*path, "source_port"), message, hint)
         seen.update(keys)
+
+
+def _joined_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Who counts fragments in the flow of the first one is not asked about any."""
+    joining = [one for one in parts.exporters if one.value and one.value.observes().joins_fragments]
+    for path, step in _planned(parts).items() if joining else ():
+        if any(flow.later_fragments for flow in step.flows):
+            message = (
+                f"{joining[0].kind} counts later fragments in the flow of the first one, "
+                "and what it tells of them cannot be judged"
+            )
+            yield document.fault(path, message, "choose another exporter", at_key=True)
 
 
 def _planned(parts: Parts) -> dict[Path, Planned]:

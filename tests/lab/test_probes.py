@@ -51,6 +51,32 @@ def test_five_exporters_agree_flow_by_flow(flowlab):
             assert octets_l3 == truth[key]["octets_l3"], (name, str(key))
 
 
+FRAGMENTS = """
+title: Fragments without ports, told in as many ways
+topology: {single: {hosts: 2}}
+exporters: {%s}
+traffic:
+  - fragments: {from: h1, to: h2, port: 5001, datagrams: 100}
+  - fragments: {from: h1, to: h2, port: 5001, datagrams: 100, ip_version: 6}
+"""
+
+
+@pytest.mark.parametrize(
+    "exporters",
+    [
+        "softflowd: {export: netflow9}, ipfix: {sampling: 2}",
+        "softflowd: {export: ipfix}, pmacctd: {export: sflow5}, sflow: {sampling: 2}",
+    ],
+)
+def test_fragments_are_told_as_each_exporter_tells_them(flowlab, exporters):
+    need("softflowd")
+    need("pmacctd")
+    flowlab("run", flowlab.scenario(FRAGMENTS % exporters))
+    checks = flowlab.verdict()["checks"]
+    assert {check["verdict"] for check in checks} <= {"PASS", "SKIPPED"}
+    assert len({str(check["flow"]) for check in checks if check["flow"]}) == 4
+
+
 BUSY = """
 title: A probe that is shown much
 topology: {single: {hosts: 2}}

@@ -74,6 +74,10 @@ def test_a_biflow_is_one_record_and_two_flows(tmp_path):
     assert truth.counts["records"] == 10 * truth.counts["datagrams"]
     assert truth.counts["duplicates"] > 5
     assert len({str(sorted(row["flow"].items())) for row in truth.flows}) > 90
+    assert 40 < sum(row.get("reverse", False) for row in truth.flows) < len(truth.flows) / 2
+    again = run(tmp_path / "case", "--fault", "drop=1", "--out", tmp_path / "less")
+    assert again.exit_code == 0, again.output
+    assert any(row.get("reverse") for row in read_case(tmp_path / "less").truth().flows)
 
 
 def test_the_document_has_a_profile_that_works(tmp_path):
