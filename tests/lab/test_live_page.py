@@ -50,9 +50,9 @@ def address_of(process):
 
 def test_a_browser_shows_a_run_as_it_happens(flowlab, tmp_path):
     vega()  # of the run's few seconds none shall pass with putting it together
-    process = flowlab.start("run", flowlab.scenario(SCENARIO), "--live")
-    address = address_of(process)
-    with browser(tmp_path) as page:
+    with browser(tmp_path) as page:  # nor with starting it
+        process = flowlab.start("run", flowlab.scenario(SCENARIO), "--live")
+        address = address_of(process)
         page.go(address)
         page.until("document.querySelectorAll('#network .edge.busy').length >= 3")
         page.until("document.getElementById('stage').textContent.includes('running')")
