@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from enum import IntEnum
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
+
+CODES: Final = """\b
+Exit codes: 0 all passed, 1 some failed, 2 your input is wrong,
+3 no verdict possible (INVALID), 4 this machine cannot run it.
+"""
+"""For the help of commands."""
 
 
 class Exit(IntEnum):
