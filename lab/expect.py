@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collector.key import FlowKey
     from exporters import Exporter
     from lab.controllers.settings import Controller, Way
-    from lab.scenario.model import Expectation, Scenario
+    from lab.scenario.expectation import Expectation
+    from lab.scenario.model import Scenario
     from lab.traffic import PlannedFlow
     from lab.traffic.plan import Planned
     from topologies import Crossing, Topology

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from collector.check.model import Expected, ExpectedFlow, Point
     from exporters import Exporter
-    from lab.scenario.model import Expectation, Scenario
+    from lab.scenario.expectation import Expectation
+    from lab.scenario.model import Scenario
     from topologies import Topology
 
 WIDTH: Final = 100

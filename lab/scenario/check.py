@@ -14,9 +14,9 @@ from collector.check.model import why_unseen
 from collector.key import TCP
 from exporters import Probe
 from lab.controllers.settings import ShortestPath
+from lab.scenario.expectation import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
-from lab.scenario.model import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT, Conversation
 from lab.traffic.plan import plan
 from topologies import MTU_OCTETS

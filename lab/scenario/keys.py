@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Final
 from exporters import EXPORTERS
 from lab.controllers.settings import CONTROLLERS, Denied
 from lab.disturbances import DISTURBANCES
-from lab.scenario.model import (
-    PARALLEL,
+from lab.scenario.expectation import (
     Bounds,
     Expectation,
     FlowPattern,
     OctetBounds,
-    Scenario,
     SecondsBounds,
-    Snmp,
     Tolerances,
 )
+from lab.scenario.model import PARALLEL, Scenario, Snmp
 from lab.traffic import KINDS
 from topologies import SHAPES
 

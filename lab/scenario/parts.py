@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from exporters import EXPORTERS, Exporter
 from lab.controllers.settings import CONTROLLERS, Controller
 from lab.disturbances import DISTURBANCES, Disturbance
-from lab.scenario.model import PARALLEL, Expectation
+from lab.scenario.expectation import Expectation
+from lab.scenario.model import PARALLEL
 from lab.traffic import KINDS, Traffic
 from topologies import SHAPES, Topology
 
