@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from collector.check.tolerance import Region, Tolerance
+from collector.key import flags_text
 from lab.scenario.expectation import Expectation
 from lab.scenario.load import inspect_octets
-from lab.scenario.model import Scenario, flags_text
+from lab.scenario.model import Scenario
 from lab.traffic import KINDS
 from topologies import SHAPES
 
