@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from itertools import pairwise
 
 from tests.fuzz.check import check
 from tests.fuzz.found import cases
@@ -21,16 +22,17 @@ def test_what_was_found_goes_well():
 
 
 def test_memory_stays_flat():
-    some = list(cases().values())[::16]
+    some = list(cases().values())[::24]
     sizes = []
     tracemalloc.start()
     try:
-        for _ in range(3):
+        for _ in range(4):
             for octets in some:
                 check(octets)
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    # What the first pass leaves are layouts and elements that are remembered.
-    assert sizes[2] - sizes[1] < GROWTH_OCTETS
+    # What the first pass leaves are layouts and elements that are remembered; so may a later one,
+    # where tests before this one had filled what remembers. What leaks leaks in each.
+    assert min(after - before for before, after in pairwise(sizes)) < GROWTH_OCTETS
