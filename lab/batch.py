@@ -58,10 +58,14 @@ def run(plan: Plan, way: Way, form: str) -> list[Ran]:
     if form == "json":
         _print_json(finished)
     elif not single:
-        good = sum(ran.verdict.outcome not in _BAD for ran in finished)
+        good, skipped = (
+            sum(ran.verdict.outcome is outcome for ran in finished)
+            for outcome in (Outcome.PASS, Outcome.SKIPPED)
+        )
         left = len(plan.scenarios) - len(finished)
         console.print(
             f"{good} of {len(finished)} runs passed"
+            + (f", {skipped} skipped" if skipped else "")
             + (f"; {left} not started (--keep-going would have)" if left else "")
         )
     return finished

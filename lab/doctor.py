@@ -368,11 +368,13 @@ def _tun(machine: Machine) -> Finding:
 def _peers(machine: Machine) -> list[Finding]:
     peers = (
         ("tshark", "tshark", "flowlab test compares its decoding with ours"),
-        ("nfdump", "nfdump", "reads our recordings; another collector to compare with"),
+        ("nfdump", "nfdump", "another collector to compare with"),
         ("pmacctd", "pmacct", "another exporter and collector to compare with"),
         ("softflowd", "softflowd", "another exporter to compare with"),
         ("iperf3", "iperf3", "sends the traffic kind of that name"),
         ("snmpd", "snmpd", "serves the switch ports' counters to scenarios that poll"),
+        ("dot", "graphviz", "lays out what flowlab graph and the live page draw"),
+        ("bwrap", "bubblewrap", "shuts in the programs that flowlab grade runs"),
         ("cc", "gcc", "the collector reads large captures two to three times faster with it"),
     )
     return [

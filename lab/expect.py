@@ -5,11 +5,19 @@ Scenario + topology + what each exporter observes → the expected flows of ``ex
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collector.check.model import Expected, ExpectedFlow, Explicit, Point
+from collector.check.model import (
+    Asked,
+    Expected,
+    ExpectedFlow,
+    Explicit,
+    Point,
+    kinds_of,
+    why_unseen,
+)
 from exporters import Bridge, Probe
 from lab.controllers.settings import Poller, ShortestPath
 from lab.disturbances import CollectorRestart, LateCollector, OfDatagrams
@@ -19,6 +27,7 @@ from lab.traffic.plan import flows, plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from collector.check.pattern import Pattern
     from collector.key import FlowKey
     from exporters import Exporter
     from lab.controllers.settings import Controller, Way
@@ -40,11 +49,12 @@ def expected(scenario: Scenario) -> Expected:
     steps = [step for stage in stages for step in stage]
     planned = flows(stages)
     seen = tuple(_flows(planned, topology, scenario.controller))
+    points = tuple(_points(scenario.exporters, topology))
     return Expected(
         scenario=scenario.name,
-        points=tuple(_points(scenario.exporters, topology)),
+        points=tuple(point for _, point in points),
         flows=seen,
-        explicit=tuple(_explicit(scenario, seen, topology)),
+        explicit=tuple(_explicit(scenario, seen, points, topology)),
         tolerances=scenario.tolerances.by_measure(),
         polls=tuple(_polls(scenario)),
         faults=tuple(
@@ -133,33 +143,36 @@ def _retag_octets(way: Way, topology: Topology) -> int:
     return VLAN_TAG_OCTETS * (trunks - tagged)
 
 
-def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterable[Point]:
+def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterator[tuple[Exporter, Point]]:
     for exporter in exporters:
         observes = exporter.observes()
         for switch in filter(lambda switch: exporter.is_on(switch.name), topology.switches):
             bridge = Bridge(switch.name, switch.number)
             identity = exporter.identity(bridge)
-            yield Point(
-                exporter=exporter.name,
-                title=exporter.title,
-                protocol=exporter.protocol,
-                observation_point=switch.name,
-                observation_domain=identity.observation_domain,
-                agent=identity.agent,
-                flow_direction=observes.flow_direction,
-                measures=observes.measures,
-                sampling=observes.sampling,
-                not_seen=observes.not_seen,
-                on_switch_clock=observes.on_switch_clock,
-                early_ms=observes.early_ms,
-                port=exporter.interface(bridge) if isinstance(exporter, Probe) else None,
-                address=exporter.addresses(bridge)[0],
-                also_to=next(iter(exporter.addresses(bridge)[1:]), None),
-                habits=observes.habits,
-                later_fragments_as=observes.later_fragments_as,
-                marker=observes.marker,
-                tells_egress=observes.tells_egress and observes.sampling == 1,
-                after_actions=observes.after_actions,
+            yield (
+                exporter,
+                Point(
+                    exporter=exporter.name,
+                    title=exporter.title,
+                    protocol=exporter.protocol,
+                    observation_point=switch.name,
+                    observation_domain=identity.observation_domain,
+                    agent=identity.agent,
+                    flow_direction=observes.flow_direction,
+                    measures=observes.measures,
+                    sampling=observes.sampling,
+                    not_seen=observes.not_seen,
+                    on_switch_clock=observes.on_switch_clock,
+                    early_ms=observes.early_ms,
+                    port=exporter.interface(bridge) if isinstance(exporter, Probe) else None,
+                    address=exporter.addresses(bridge)[0],
+                    also_to=next(iter(exporter.addresses(bridge)[1:]), None),
+                    habits=observes.habits,
+                    later_fragments_as=observes.later_fragments_as,
+                    marker=observes.marker,
+                    tells_egress=observes.tells_egress and observes.sampling == 1,
+                    after_actions=observes.after_actions,
+                ),
             )
 
 
@@ -284,41 +297,82 @@ def _sum(numbers: Iterable[int | None]) -> int | None:
 
 
 def _explicit(
-    scenario: Scenario, flows: Sequence[ExpectedFlow], topology: Topology
+    scenario: Scenario,
+    flows: Sequence[ExpectedFlow],
+    points: Sequence[tuple[Exporter, Point]],
+    topology: Topology,
 ) -> Iterator[Explicit]:
     """The author's expectations, measure by measure, since not every exporter has every one."""
-    everywhere = tuple(switch.name for switch in topology.switches)
     for number, written in enumerate(scenario.expect, 1):
         label = f"expectation {number}"
         pattern = written.pattern.pattern(topology)
-        fitting = [flow for flow in flows if pattern.fits(flow.key)]
+        places = [
+            (exporter, point)
+            for exporter, point in points
+            if written.exporter is None or exporter.name in written.exporter
+            if written.at is None or point.observation_point in written.at
+        ]
         if written.absent is not None:
-            every = written.exporter or tuple(exporter.name for exporter in scenario.exporters)
-            yield Explicit(label, (), every, written.at or everywhere, {}, absent=pattern)
+            asked = tuple(Asked(point.exporter, point.observation_point) for _, point in places)
+            yield Explicit(label, (), asked, {}, absent=pattern)
+            continue
+        about = _About.of(pattern, flows)
         for measure, region in written.measures.items():
             only = written.only(measure)
-            reasons = {
-                exporter.name: _why_not_asked(exporter, only) for exporter in scenario.exporters
-            }
-            able = tuple(name for name, reason in reasons.items() if reason is None)
-            crossed = dict.fromkeys(
-                switch for flow in fitting if not flow.perhaps for switch in flow.path
+            asked = tuple(
+                Asked(
+                    point.exporter,
+                    point.observation_point,
+                    "" if written.exporter else _why_not_asked(exporter, point, only, about),
+                )
+                for exporter, point in places
+                if written.at is not None or about.is_shown(point)
             )
-            yield Explicit(
-                label=label,
-                keys=tuple(dict.fromkeys(flow.key for flow in fitting)),
-                exporters=written.exporter or able,
-                points=written.at or tuple(crossed),
-                measures={measure: region},
-                not_asked={}
-                if written.exporter
-                else {name: reason for name, reason in reasons.items() if reason is not None},
-            )
+            yield Explicit(label, about.keys, asked, {measure: region})
 
 
-def _why_not_asked(exporter: Exporter, expectation: Expectation) -> str | None:
-    """Why an expectation that names no exporter does not hold for this one; None if it does."""
-    sampling = exporter.observes().sampling
-    if sampling > 1:
-        return f"it samples 1 in {sampling}"
-    return cannot_report(exporter, expectation)
+@dataclass(frozen=True)
+class _About:
+    """The flows of a pattern.
+
+    Attributes:
+        keys: as they come.
+        kinds: what their packets are called, see `kinds_of`.
+        came: the switches and ports where those that come with such a key surely come by.
+        left: likewise those that leave with one.
+    """
+
+    keys: tuple[FlowKey, ...]
+    kinds: frozenset[frozenset[str]]
+    came: frozenset[str]
+    left: frozenset[str]
+
+    @classmethod
+    def of(cls, pattern: Pattern, flows: Iterable[ExpectedFlow]) -> _About:
+        keys: dict[FlowKey, None] = {}
+        came: set[str] = set()
+        left: set[str] = set()
+        for flow in flows:
+            comes = pattern.fits(flow.key)
+            leaves = flow.leaves_as is not None and pattern.fits(flow.leaves_as)
+            if not comes and not leaves:
+                continue
+            keys[flow.key] = None
+            if not flow.perhaps:
+                (came if comes else left).update(flow.path, flow.ports)
+        kinds = frozenset(frozenset(kinds_of(key)) for key in keys)
+        return cls(tuple(keys), kinds, frozenset(came), frozenset(left))
+
+    def is_shown(self, point: Point) -> bool:
+        """Whether some of them surely come by."""
+        return point.place in self.came or (point.after_actions and point.place in self.left)
+
+
+def _why_not_asked(
+    exporter: Exporter, point: Point, expectation: Expectation, about: _About
+) -> str:
+    """Why an expectation that names no exporter does not hold for this one; empty if it does."""
+    if point.sampling > 1:
+        return f"it samples 1 in {point.sampling}"
+    blind = (why_unseen(point.not_seen, kinds) for kinds in about.kinds)
+    return cannot_report(exporter, expectation) or next(filter(None, blind), "")

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from collector.fault import Fault
     from collector.key import FlowKey
     from collector.observations import Columns
+    from collector.pcap import Capture
 
 EXPORTS: Final = "exports.pcap"
 SENT: Final = "exports-sent.pcap"
@@ -140,17 +141,18 @@ def read_run(folder: Path) -> Run:
     asked = any(ASKED.keys() & one.measures.keys() for one in expected.explicit)
     exports = folder / (SENT if faulty else EXPORTS)
     recorded = decode_exports(exports, habits_of(expected.points), singly=asked)
-    collected, faults_missed = _collected(folder, expected) if faulty else ((), ())
+    collected, faults_missed = _collected(folder, expected) if faulty else _no_faults(expected)
     own, copied = _by_target(recorded.table, expected.points)
     observed, egress, strays = _attribute(own, expected.points)
     wire, at_ports, wire_problems = _wire(folder, expected.points)
+    from_controller, controller_problems = _from_controller(folder)
     few = max(map(len, (wire, observed))) <= MOST_LISTED
     evidence = Evidence(
         wire=wire.listed() if few else wire,
         observed=observed.listed() if few else observed,
         egress=egress.listed() if few else egress,
         at_ports=at_ports.listed() if few else at_ports,
-        from_controller=_from_controller(folder),
+        from_controller=from_controller,
         polled={
             how: tuple(_polled(folder, folder / file, how))
             for how, file in POLLED.items()
@@ -163,7 +165,7 @@ def read_run(folder: Path) -> Run:
         recorded_datagrams=recorded.datagrams,
         notes=recorded.notes,
         records=_records(recorded.each, expected.points),
-        wire_problems=wire_problems,
+        wire_problems=(*wire_problems, *controller_problems),
         witnesses=_read_witnesses(folder),
     )
     return Run(expected, evidence, recorded.table)
@@ -293,7 +295,10 @@ def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...],
         NotARun: what arrived is not what was sent.
     """
     told = _read_json(folder / FAULTS)
-    lives, struck = told["restarts"], told["struck"]
+    try:
+        lives, struck = told["restarts"], told["struck"]
+    except (KeyError, TypeError) as odd:
+        raise NotARun(f"{folder / FAULTS} does not say what was struck: {odd}") from odd
     spoilt = told.get("spoilt", ())  # older runs had no such faults
     restarted_ns = _read_witnesses(folder).restarted_ns
     try:
@@ -312,6 +317,13 @@ def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...],
         *_datagrams_compared(expected.points, knowable, collected),
         *_flows_compared(expected.points, knowable, collected),
     ), missed
+
+
+def _no_faults(expected: Expected) -> tuple[tuple[Collected, ...], tuple[str, ...]]:
+    """Of a run without a recording of what was sent: no fault struck, whatever was asked for."""
+    return (), tuple(
+        f"{fault}: there is no {SENT}, so nothing was struck" for fault in expected.faults
+    )
 
 
 def _datagrams_compared(
@@ -446,18 +458,26 @@ def _wire(folder: Path, points: Iterable[Point]) -> tuple[Counts, Counts, tuple[
         port, _, direction = file.stem.rpartition("-")
         if direction != "in" and port not in ports:
             continue
-        try:
-            capture = pcap.read(file)
-        except (OSError, pcap.NotACaptureError) as odd:
-            problems.append(f"the capture of the wire cannot be read: {odd}")
+        capture = _witnessed(file, problems)
+        if capture is None:
             continue
-        if capture.fault is not None:
-            problems.append(f"the capture {file.name} is broken: {capture.fault}")
         if direction == "in":
             entered.append(wire_flows(capture, port.rpartition("-")[0]))
         if port in ports:
             crossed.append(wire_flows(capture, port))
     return _on_wire(entered), _on_wire(crossed), tuple(problems)
+
+
+def _witnessed(file: Path, problems: list[str]) -> Capture | None:
+    """A capture of the wire; what is wrong with it goes to the problems."""
+    try:
+        capture = pcap.read(file)
+    except (OSError, pcap.NotACaptureError) as odd:
+        problems.append(f"the capture of the wire cannot be read: {odd}")
+        return None
+    if capture.fault is not None:
+        problems.append(f"the capture {file.name} is broken: {capture.fault}")
+    return capture
 
 
 def _left(folder: Path) -> Counts:
@@ -476,12 +496,17 @@ def _on_wire(tables: Iterable[pl.DataFrame]) -> Counts:
     return counts(whole.lazy().rename({"observation_point": "place"}))
 
 
-def _from_controller(folder: Path) -> dict[tuple[str, FlowKey], Counted]:
-    """What a controller handed back to each switch: packet-outs, as its witness recorded them."""
-    return _on_wire(
-        wire_flows(pcap.read(file), file.stem.rpartition("-")[0])
+def _from_controller(
+    folder: Path,
+) -> tuple[dict[tuple[str, FlowKey], Counted], tuple[str, ...]]:
+    """What a controller handed back to each switch, as its witness recorded it; what is wrong."""
+    problems: list[str] = []
+    tables = [
+        wire_flows(capture, file.stem.rpartition("-")[0])
         for file in sorted((folder / "wire").glob("*-controller.pcap"))
-    ).listed()
+        if (capture := _witnessed(file, problems)) is not None
+    ]
+    return _on_wire(tables).listed(), tuple(problems)
 
 
 def _polled(folder: Path, answers: Path, how: str) -> Iterator[str]:
@@ -490,10 +515,14 @@ def _polled(folder: Path, answers: Path, how: str) -> Iterator[str]:
     for answer in _read_json(answers):
         for number, polled in answer.get("ports", {}).items():
             last[f"{answer['switch']}-eth{number}"] = polled
+    for file in sorted((folder / "wire").glob("*-in.pcap")):
+        if (port := file.stem.rpartition("-")[0]) not in last:
+            yield f"{port}: {how} told no counters"
     for port, polled in last.items():
         for way, direction, verb in (("rx", "in", "came in"), ("tx", "out", "went out")):
             file = folder / "wire" / f"{port}-{direction}.pcap"
-            rows = wire_flows(pcap.read(file), port) if file.exists() else None
+            capture = _witnessed(file, []) if file.exists() else None  # `_wire` tells what is wrong
+            rows = None if capture is None else wire_flows(capture, port)
             for what, column in (("packets", "packets"), ("octets", "octets_l2")):
                 crossed = 0 if rows is None else int(rows[column].sum())
                 counted = polled[f"{way}_{what}"]

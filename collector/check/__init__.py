@@ -11,6 +11,7 @@ from collector.check import collected
 from collector.check.chain import breaks
 from collector.check.compare import checks
 from collector.check.model import (
+    Asked,
     Break,
     Check,
     Counted,
@@ -31,6 +32,7 @@ from collector.check.sampling import notes as sampling_notes
 from collector.check.tolerance import Region, Tolerance
 
 __all__ = [
+    "Asked",
     "Break",
     "Check",
     "Counted",

@@ -15,7 +15,7 @@ from collector.check.tolerance import Region, Tolerance
 from collector.key import TCP, FlowKey, flags_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from collector.check.model import Evidence, Expected, ExpectedFlow, Explicit, Point
     from collector.check.pattern import Pattern
@@ -236,24 +236,41 @@ def _unexpected(expected: Expected, evidence: Evidence, settled: Settled) -> Ite
 
 
 def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
+    points = {(point.exporter, point.observation_point): point for point in expected.points}
     for one in expected.explicit:
-        few = evidence.only(one.keys if one.absent is None else _fitting(one.absent, evidence))
-        for point in expected.points:
-            if point.observation_point not in one.points:
+        if not one.asked:
+            key = one.keys[0] if one.keys else None
+            why = (
+                f"{one.label} is asked of nobody: no exporter is where such a flow surely comes by"
+            )
+            yield Check(
+                "", "", key, next(iter(one.measures), "not"), None, None, Outcome.INVALID, why
+            )
+            continue
+        asked = [(points[place.exporter, place.switch], place.why_not) for place in one.asked]
+        if one.absent is not None:
+            few = evidence.only(_fitting(one.absent, evidence))
+            for point, _ in asked:
+                yield _must_be_absent(one, one.absent, point, few)
+            continue
+        about = set(one.keys)
+        flows = [flow for flow in expected.flows if flow.key in about]
+        told = [_told(point, flows) or {key: key for key in one.keys} for point, _ in asked]
+        few = evidence.only(key for keys in told for pair in keys.items() for key in pair)
+        for (point, why_not), keys in zip(asked, told, strict=True):
+            lacking = evidence.witnesses.absent.get(point.exporter)
+            if lacking is None and why_not:
+                lacking = f"{one.label} is not asked of it: {why_not}"
+            if lacking is None:
+                yield from _written(one, point, keys, few)
                 continue
-            if one.absent is not None:
-                yield from _must_be_absent(one, one.absent, point, few)
-                continue
-            absent = evidence.witnesses.absent.get(point.exporter)
-            if absent:
-                for measure in one.measures:
-                    yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, absent)
-            elif point.exporter in one.exporters:
-                yield from _written(one, point, few)
-            elif point.exporter in one.not_asked:
-                why = f"{one.label} is not asked of it: {one.not_asked[point.exporter]}"
-                for measure in one.measures:
-                    yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, why)
+            for measure in one.measures:
+                yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, lacking)
+
+
+def _told(point: Point, flows: Iterable[ExpectedFlow]) -> dict[FlowKey, FlowKey]:
+    """The keys under which a point reports flows that it is shown, with those that they come by."""
+    return {point.key_of(point.told(flow)): flow.key for flow in flows if point.is_shown(flow)}
 
 
 def _fitting(pattern: Pattern, evidence: Evidence) -> Iterator[FlowKey]:
@@ -262,23 +279,33 @@ def _fitting(pattern: Pattern, evidence: Evidence) -> Iterator[FlowKey]:
     return filter(pattern.fits, dict.fromkeys(told))
 
 
-def _must_be_absent(
-    one: Explicit, pattern: Pattern, point: Point, evidence: Evidence
-) -> Iterator[Check]:
+def _must_be_absent(one: Explicit, pattern: Pattern, point: Point, evidence: Evidence) -> Check:
     """No flow of a pattern was observed at a point, neither coming in nor going out."""
-    if point.exporter not in one.exporters:
-        return
     found = {
         key: seen
         for table in (evidence.egress, evidence.observed)
         for (exporter, switch, key), seen in table.items()
         if (exporter, switch) == (point.exporter, point.observation_point) and pattern.fits(key)
     }
-    for key, seen in found.items():
-        why = f"{one.label} wants no {pattern.text} here"
-        yield _check(point, key, "not", 0, seen.packets, Outcome.FAIL, why)
-    if not found:
-        yield _check(point, _nobody(pattern), "not", 0, 0, Outcome.PASS)
+    if found:
+        (key, *also), why = found, f"{one.label} wants no {pattern.text} here"
+        packets = sum(seen.packets for seen in found.values())
+        seen = _check(point, key, "not", 0, packets, Outcome.FAIL, why)
+        return replace(seen, also=tuple(also))
+    # That nothing was told says something only where it would have been told.
+    blind = evidence.witnesses.absent.get(point.exporter) or _blind(point, pattern)
+    if blind:
+        return _check(point, _nobody(pattern), "not", None, None, Outcome.SKIPPED, blind)
+    return _check(point, _nobody(pattern), "not", 0, 0, Outcome.PASS)
+
+
+def _blind(point: Point, pattern: Pattern) -> str | None:
+    """Why a point would not tell a flow of a pattern, or not surely."""
+    if point.sampling > 1:
+        return f"it samples 1 in {point.sampling}: what it does not tell may have been there"
+    version = pattern.ip_version
+    kinds = {"non_ip"} if version == 0 else {f"ipv{version}", "ip"}
+    return next((why for kind, why in point.not_seen.items() if kind in kinds), None)
 
 
 def _nobody(pattern: Pattern) -> FlowKey:
@@ -291,37 +318,52 @@ def _nobody(pattern: Pattern) -> FlowKey:
     return FlowKey(pattern.ip_version or 4, source, destination, protocol, source_port, port)
 
 
-def _written(one: Explicit, point: Point, evidence: Evidence) -> Iterator[Check]:
-    seen = together(*(_observed(point, key, evidence) for key in one.keys))
-    wire = together(*(evidence.on_wire(point, key) for key in one.keys))
-    key, *also = one.keys
+def _written(
+    one: Explicit, point: Point, keys: Mapping[FlowKey, FlowKey], evidence: Evidence
+) -> Iterator[Check]:
+    """Each measure of an expectation at a point.
+
+    Args:
+        one: the expectation.
+        point: where it is asked.
+        keys: of its flows: those that are told there, with those that they come by.
+        evidence: what was witnessed.
+    """
+    seen = together(*(_observed(point, key, evidence) for key in keys))
+    wire = together(*(evidence.on_wire(point, key) for key in dict.fromkeys(keys.values())))
+    key, *also = keys
     for measure, region in one.measures.items():
         if measure in ASKED:
-            yield _of_records(one, point, measure, region, evidence)
+            yield _of_records(one, point, measure, region, keys, evidence)
             continue
         check = _measured(point, key, measure, region, seen)
         truth = None if measure == "records" else getattr(wire, _COUNTED_AS.get(measure, measure))
         if check.outcome is Outcome.FAIL:
             agrees = truth is not None and truth == check.observed
             told = ", which is what crossed the wire too" if agrees else ""
-            over = f" over its {len(one.keys)} flows" if also else ""
+            over = f" over its {len(keys)} flows" if also else ""
             why = f"{one.label} wants {region}{over}, there are {check.observed}{told}"
             check = replace(check, why=why)
         yield replace(check, also=tuple(also))
 
 
 def _of_records(
-    one: Explicit, point: Point, measure: str, region: Region, evidence: Evidence
+    one: Explicit,
+    point: Point,
+    measure: str,
+    region: Region,
+    keys: Iterable[FlowKey],
+    evidence: Evidence,
 ) -> Check:
     """What is asked of single records."""
-    places = [(point.exporter, point.observation_point, key) for key in one.keys]
+    places = [(point.exporter, point.observation_point, key) for key in keys]
     flows = [evidence.records[place] for place in places if place in evidence.records]
     value, why = ASKED[measure](flows) if flows else (None, "no such flow was reported")
     right = value is not None and region.contains(value)
     if not right:
         why = f"{one.label} wants {measure} {region}; {why or f'it is {value}'}"
     outcome = Outcome.PASS if right else Outcome.FAIL
-    key, *also = one.keys
+    key, *also = keys
     check = _check(point, key, measure, region.to_json(), value, outcome, why)
     return replace(check, also=tuple(also))
 

@@ -181,26 +181,36 @@ class ExpectedFlow:
         return 1 if self.copies is None else self.copies[self.path.index(switch)]
 
 
+class Asked(NamedTuple):
+    """An exporter at a switch that an expectation is about.
+
+    Attributes:
+        exporter: its name.
+        switch: where.
+        why_not: why it is not asked after all; empty: it is.
+    """
+
+    exporter: str
+    switch: str
+    why_not: str = ""
+
+
 @dataclass(frozen=True)
 class Explicit:
     """An expectation that the scenario's author wrote.
 
     Attributes:
         label: what messages call it.
-        keys: the flows that it is about; their numbers are added up.
-        exporters: at which exporters.
-        points: at which switches.
+        keys: the flows that it is about, as they come; their numbers are added up.
+        asked: of whom; nobody: it cannot be judged.
         measures: the region of each measure.
-        not_asked: why it is not asked of some other exporters, by their names.
         absent: no flow of this pattern may be seen there; then there are no keys and measures.
     """
 
     label: str
     keys: tuple[FlowKey, ...]
-    exporters: tuple[str, ...]
-    points: tuple[str, ...]
+    asked: tuple[Asked, ...]
     measures: Mapping[str, Region]
-    not_asked: Mapping[str, str] = field(default_factory=dict)
     absent: Pattern | None = None
 
 

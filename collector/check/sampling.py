@@ -149,7 +149,7 @@ def sampled_checks(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     shown = _shown(expected, evidence)
     alarm = alarm_of_one(expected, evidence)
     for point, flows in shown:
-        wire = [evidence.on_wire(point, flow.key) or Counted(0) for flow in flows]
+        wire = [_crossed(point, flow, evidence) for flow in flows]
         in_all = sum(one.packets for one in wire)
         enough = in_all >= packets_needed(point.sampling, alarm)
         for flow, one in zip(flows, wire, strict=True):
@@ -170,8 +170,7 @@ def notes(expected: Expected, evidence: Evidence) -> Iterator[str]:
     alarm = alarm_of_one(expected, evidence)
     fewest: dict[str, tuple[int, Point]] = {}
     for point, flows in _shown(expected, evidence):
-        wire = (evidence.on_wire(point, flow.key) for flow in flows)
-        packets = sum(one.packets for one in wire if one is not None)
+        packets = sum(_crossed(point, flow, evidence).packets for flow in flows)
         known = fewest.get(point.exporter)
         if known is None or packets < known[0]:
             fewest[point.exporter] = packets, point
@@ -195,6 +194,7 @@ def _shown(expected: Expected, evidence: Evidence) -> list[tuple[Point, list[Exp
                 flow
                 for flow in expected.flows
                 if point.is_shown(flow) and point.blind_to(flow.key) is None
+                if not flow.perhaps or _came(point, flow, evidence)
             ]
             if flows:
                 shown.append((point, flows))
@@ -207,11 +207,9 @@ def _by_chance(expected: Expected, evidence: Evidence) -> int:
     for point, flows in _shown(expected, evidence):
         count += len(flows) + (len(flows) > 1)
         for flow in flows:
-            wire = evidence.on_wire(point, flow.key)
-            count += sum(
-                measure in point.measures and wire is not None and not _alike(wire, measure)
-                for measure in _OCTETS
-            )
+            wire = _crossed(point, flow, evidence)
+            alike = (_alike(wire, one) for one in _octets_of(point, flow) if wire.packets)
+            count += sum(not one for one in alike)
     return count
 
 
@@ -263,13 +261,15 @@ def _too_few(packets: int, point: Point, alarm: float) -> str:
 def _octets(
     point: Point, flow: ExpectedFlow, wire: Counted, seen: Counted, alarm: float
 ) -> Iterator[Check]:
-    for measure in _OCTETS:
+    for measure in _octets_of(point, flow) if seen.packets and wire.packets else ():
         value = getattr(seen, measure)
-        if measure not in point.measures or not seen.packets or not wire.packets:
-            continue
         if value is None:
             why = f"{point.title} reported no {measure}"
             yield _check(point, flow.key, measure, None, None, Outcome.FAIL, why)
+            continue
+        if getattr(wire, measure) is None:
+            why = f"the wire does not tell how many {measure} are right"
+            yield _check(point, flow.key, measure, None, value, Outcome.INVALID, why)
             continue
         if _alike(wire, measure):
             exact = getattr(wire, measure) // wire.packets * seen.packets
@@ -281,6 +281,28 @@ def _octets(
         why = "" if right else f"{value} estimated {how}"
         outcome = Outcome.PASS if right else Outcome.FAIL
         yield _check(point, flow.key, measure, region, value, outcome, why)
+
+
+def _octets_of(point: Point, flow: ExpectedFlow) -> Iterator[str]:
+    """What a point tells of a flow's octets; only IP has those of layer 3."""
+    for measure in _OCTETS:
+        if measure in point.measures and (flow.key.ip_version or measure != "octets_l3"):
+            yield measure
+
+
+def _crossed(point: Point, flow: ExpectedFlow, evidence: Evidence) -> Counted:
+    """The packets that were looked at: what came in, and what a controller handed back."""
+    wire = evidence.on_wire(point, flow.key)
+    again = evidence.from_controller.get((point.observation_point, flow.key))
+    return (wire or Counted(0)) if again is None else together(wire, again)
+
+
+def _came(point: Point, flow: ExpectedFlow, evidence: Evidence) -> bool:
+    """Whether anything was there of a flow that need not be."""
+    return any(
+        seen.packets
+        for seen in (_crossed(point, flow, evidence), _estimated(point, flow, evidence))
+    )
 
 
 def _alike(wire: Counted, measure: str) -> bool:

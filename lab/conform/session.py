@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,15 +47,13 @@ class Network:
 
     def senders(self, exporters: Iterable[str]) -> dict[str, str]:
         """The address that each exporter sends from."""
-        found = {}
-        for number, exporter in enumerate(dict.fromkeys(exporters)):
-            address = ip_address(exporter)
-            if self.own and address.version == 4 and not address.is_unspecified:
-                self._add(exporter)
-                found[exporter] = exporter
-            else:
-                found[exporter] = f"127.1.{number // _PER_NET}.{1 + number % _PER_NET}"
-        return found
+        every = list(dict.fromkeys(exporters))
+        own = {exporter for exporter in every if self.own and _can_be_sent_from(exporter)}
+        others = (f"127.1.{n // _PER_NET}.{1 + n % _PER_NET}" for n in count())
+        free = (address for address in others if address not in own)
+        for exporter in own:
+            self._add(exporter)
+        return {exporter: exporter if exporter in own else next(free) for exporter in every}
 
     def _add(self, address: str) -> None:
         """Give the capsule's loopback an address; all of 127.0.0.0/8 is there anyway."""
@@ -62,6 +61,11 @@ class Network:
             command = ("ip", "address", "add", f"{address}/32", "dev", "lo")
             subprocess.run(command, check=True, capture_output=True)
             self._there.add(address)
+
+
+def _can_be_sent_from(address: str) -> bool:
+    parsed = ip_address(address)
+    return parsed.version == 4 and not parsed.is_unspecified
 
 
 @dataclass(frozen=True)

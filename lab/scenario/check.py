@@ -22,7 +22,7 @@ from lab.traffic.plan import plan
 from topologies import MTU_OCTETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporters import Exporter
     from lab.controllers.settings import Controller, Way
@@ -56,7 +56,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     yield from _clashes(document, parts)
     yield from _joined_fragments(document, parts)
     yield from _struck(document, parts)
-    exporters = {part.kind: part.value for part in parts.exporters if part.value}
+    exporters = [part.value for part in parts.exporters if part.value]
     listed = {part.kind for part in parts.exporters}
     for expectation in parts.expectations:
         for key in ("flow", "not"):
@@ -70,6 +70,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
         if expectation.value is not None:
             yield from _protocol(document, expectation, expectation.value)
             yield from _can_see(document, exporters, expectation, expectation.value)
+            yield from _is_there(document, exporters, expectation, expectation.value)
 
 
 def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[Fault]:
@@ -519,23 +520,39 @@ def _flows_in_words(planned: Mapping[Path, Planned]) -> str:
 
 def _can_see(
     document: Document,
-    exporters: Mapping[str, Exporter],
+    exporters: Sequence[Exporter],
     part: Part[Expectation],
     expectation: Expectation,
 ) -> Iterator[Fault]:
     """Each exporter that is named can report what is expected; if none is, some exporter can."""
-    named = [
-        (path, exporters[name]) for path, name in _names(part, "exporter") if name in exporters
+    reasons: dict[str, list[str | None]] = {}
+    for exporter in exporters:
+        reasons.setdefault(exporter.name, []).append(cannot_report(exporter, expectation))
+    cannot = {name: why[0] for name, why in reasons.items() if all(why)}
+    for path, name in _names(part, "exporter"):
+        if name in cannot:
+            message = f"{name} cannot report this: {cannot[name]}"
+            yield document.fault(path, message, "remove it")
+    if expectation.exporter is None and reasons and reasons.keys() == cannot.keys():
+        message = "none of the exporters can report this"
+        told = "; ".join(f"{name}: {reason}" for name, reason in cannot.items())
+        yield document.fault(part.path, f"{message} ({told})", "add an exporter that can")
+
+
+def _is_there(
+    document: Document,
+    exporters: Sequence[Exporter],
+    part: Part[Expectation],
+    expectation: Expectation,
+) -> Iterator[Fault]:
+    """At each switch that is named there is an exporter that is asked."""
+    asked = [
+        exporter
+        for exporter in exporters
+        if expectation.exporter is None or exporter.name in expectation.exporter
     ]
-    for path, exporter in named:
-        reason = cannot_report(exporter, expectation)
-        if reason:
-            yield document.fault(path, f"{exporter.name} cannot report this: {reason}", "remove it")
-    if not named and expectation.exporter is None and exporters:
-        reasons = {
-            name: cannot_report(exporter, expectation) for name, exporter in exporters.items()
-        }
-        if all(reasons.values()):
-            message = "none of the exporters can report this"
-            told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-            yield document.fault(part.path, f"{message} ({told})", "add an exporter that can")
+    for path, switch in _names(part, "at") if asked else ():
+        if not any(exporter.is_on(switch) for exporter in asked):
+            names = any_of(dict.fromkeys(exporter.name for exporter in asked))
+            message = f"{names} is not switched on at {switch}"
+            yield document.fault(path, message, f"have an exporter at {switch}, or remove it")

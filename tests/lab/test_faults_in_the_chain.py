@@ -55,6 +55,14 @@ def test_a_collector_that_counts_twice_fails(flowlab, monkeypatch):
     assert "packets" not in wrong, "the exporters did nothing wrong"
 
 
+def test_a_fault_whose_recording_is_gone_shows_nothing(flowlab):
+    flowlab.ran("reordered-datagrams")
+    folder = flowlab.latest("reordered-datagrams")
+    (folder / "exports-sent.pcap").unlink()
+    said = flowlab("check", str(folder), code=3)
+    assert "reorder: there is no exports-sent.pcap" in said
+
+
 def test_a_fault_that_strikes_nothing_shows_nothing(flowlab):
     said = flowlab("run", flowlab.scenario(TRAFFIC % "drop: {percent: 0.0001}"), code=3)
     assert "drop: no datagram was struck" in said

@@ -100,6 +100,11 @@ def test_a_wrong_counter_and_a_missing_answer_make_the_run_invalid(flowlab):
         told = flowlab("check", str(folder), code=3)
         assert "wire → SNMP counters" in told
         assert "s1-eth4: " in told
+    without = json.loads(json.dumps(polled))
+    for one in without:
+        one.get("ports", {}).pop("4", None)
+    answers.write_text(json.dumps(without), encoding="utf-8")
+    assert "s1-eth4: SNMP told no counters" in flowlab("check", str(folder), code=3)
     answers.unlink()
     told = flowlab("check", str(folder), code=3)
     assert "wire → SNMP counters" in told

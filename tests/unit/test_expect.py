@@ -93,6 +93,10 @@ def explicit(**measures):
     return {"flow": {"from": "h1", "to": "h4", "protocol": "udp"}, **measures}
 
 
+def asked(one):
+    return {(place.exporter, place.switch) for place in one.asked if not place.why_not}
+
+
 @pytest.mark.parametrize(
     ("measures", "exporters"),
     [
@@ -104,8 +108,7 @@ def explicit(**measures):
 )
 def test_an_expectation_is_asked_only_of_those_that_can_meet_it(measures, exporters):
     (one,) = expected(scenario(expect=[explicit(**measures)])).explicit
-    assert one.exporters == exporters
-    assert one.points == ("s2", "s1", "s3")
+    assert asked(one) == {(name, switch) for name in exporters for switch in ("s1", "s2", "s3")}
 
 
 def test_bounds_become_regions():
@@ -118,15 +121,59 @@ def test_an_exporter_that_samples_is_held_to_numbers_only_if_it_is_named():
         exporters=["netflow", {"sflow": {"sampling": 4}}], expect=[explicit(packets=9)]
     )
     (one,) = expected(sampling).explicit
-    assert one.exporters == ("netflow",)
-    assert one.not_asked == {"sflow": "it samples 1 in 4"}
+    assert {exporter for exporter, _ in asked(one)} == {"netflow"}
+    assert {place.why_not for place in one.asked if place.exporter == "sflow"} == {
+        "it samples 1 in 4"
+    }
 
 
 def test_a_measure_that_some_lack_does_not_keep_them_from_the_others():
     packets, octets = expected(scenario(expect=[explicit(packets=10, octets_l3=1280)])).explicit
-    assert packets.exporters == ("netflow", "sflow", "ipfix")
-    assert octets.exporters == ("sflow", "ipfix")
-    assert "netflow" in octets.not_asked
+    assert {exporter for exporter, _ in asked(packets)} == {"netflow", "sflow", "ipfix"}
+    assert {exporter for exporter, _ in asked(octets)} == {"sflow", "ipfix"}
+    assert "netflow" in {place.exporter for place in octets.asked}
+
+
+def test_a_kind_that_is_listed_twice_is_asked_as_it_is_set_at_each_switch():
+    twice = [{"sflow": {"at": "s1", "sampling": 10}}, {"sflow": {"at": "s2"}}]
+    (one,) = expected(scenario(exporters=twice, expect=[explicit(packets=9)])).explicit
+    assert asked(one) == {("sflow", "s2")}
+
+
+def test_who_is_blind_to_some_of_the_flows_is_not_asked_for_their_sum():
+    udp = {"from": "h1", "to": "h4", "port": 5001, "datagrams": 5}
+    case = scenario(
+        traffic=[{"udp": udp}, {"udp": {**udp, "ip_version": 6}}],
+        expect=[{"flow": {"protocol": "udp"}, "packets": 10}],
+    )
+    (one,) = expected(case).explicit
+    assert {exporter for exporter, _ in asked(one)} == {"sflow", "ipfix"}
+
+
+def test_where_no_exporter_is_nobody_is_asked():
+    at_one = scenario(
+        exporters=["sflow", {"netflow": {"at": "s1"}}],
+        expect=[explicit(packets=9, exporter="netflow", at="s2")],
+    )
+    (one,) = expected(at_one).explicit
+    assert one.asked == ()
+
+
+def test_a_rewritten_flow_is_meant_by_either_of_its_keys():
+    case = scenario(
+        topology={"linear": {"switches": 2}},
+        controller={"address-translation": {"at": "s1"}},
+        traffic=[{"udp": {"from": "h1", "to": "h2", "port": 5001, "datagrams": 5}}],
+        expect=[
+            {"flow": {"from": "h1", "to": "h2", "protocol": "udp"}, "packets": 5, "at": "s1"},
+            {"flow": {"from": "10.200.0.1", "to": "h2"}, "packets": 5},
+        ],
+    )
+    inside, outside = expected(case).explicit
+    assert asked(inside) == {("netflow", "s1"), ("sflow", "s1"), ("ipfix", "s1")}
+    assert ("netflow", "s1") in asked(outside)
+    assert ("sflow", "s1") not in asked(outside)
+    assert ("sflow", "s2") in asked(outside)
 
 
 def test_every_program_has_to_report():
@@ -137,11 +184,12 @@ def test_patterns_reach_all_flows_that_fit_and_hosts_become_addresses():
     flow = {"from": "10.0.0.0/24", "to": "h4", "port": "5000-5010"}
     (one,) = expected(scenario(expect=[{"flow": flow, "packets": 10}])).explicit
     assert [key.destination_port for key in one.keys] == [5001]
-    assert one.points == ("s2", "s1", "s3")
+    assert {switch for _, switch in asked(one)} == {"s1", "s2", "s3"}
     (none,) = expected(scenario(expect=[{"not": {"from": "h2"}, "at": "s1"}])).explicit
     assert none.absent is not None
     assert none.absent.sources == ("10.0.0.2", "2001:db8::2", "02:00:00:00:00:02")
-    assert (none.keys, none.points, none.exporters) == ((), ("s1",), ("netflow", "sflow", "ipfix"))
+    assert none.keys == ()
+    assert asked(none) == {("netflow", "s1"), ("sflow", "s1"), ("ipfix", "s1")}
 
 
 def test_about_is_a_region_and_background_a_pattern():
@@ -155,7 +203,7 @@ def test_about_is_a_region_and_background_a_pattern():
     packets, duration = whole.explicit
     assert packets.measures == {"packets": Region(95, 105)}
     assert duration.measures == {"duration_s": Region(None, 0.5)}
-    assert duration.exporters == ("ipfix",)
+    assert {exporter for exporter, _ in asked(duration)} == {"ipfix"}
     assert whole.background[0].protocols == (1, 58)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from collector.check import (
+    Asked,
     Counted,
     Evidence,
     Expected,
@@ -327,11 +328,33 @@ def test_seeing_what_it_cannot_see_is_a_failure():
     ],
 )
 def test_a_written_expectation_is_held_against_what_was_observed(region, outcome):
-    written = Explicit("expectation 1", (FLOW,), ("netflow",), ("s1",), {"packets": region})
+    written = Explicit("expectation 1", (FLOW,), (Asked("netflow", "s1"),), {"packets": region})
     verdict = judge(replace(EXPECTED, explicit=(written,)), evidence())
     assert verdict.outcome is outcome
     if outcome is Outcome.FAIL:
         assert "there are 10, which is what crossed the wire too" in complaints(verdict)
+
+
+def test_a_written_expectation_looks_for_flows_as_they_are_told():
+    later = FlowKey(6, "2001:db8::1", "2001:db8::2", 17, 0, 0)
+    point = replace(POINT, not_seen={}, measures=("packets",), later_fragments_as=44)
+    flow = ExpectedFlow(later, ("s1",), 10, later_fragments=True)
+    wanted = {"packets": Region(10, 10)}
+    written = Explicit("expectation 1", (later,), (Asked("netflow", "s1"),), wanted)
+    told = later._replace(protocol=44)
+    seen = evidence(
+        wire={("s1", later): TRUE},
+        observed={("netflow", "s1", told): TRUE},
+    )
+    verdict = judge(Expected("case", (point,), (flow,), (written,)), seen)
+    assert verdict.outcome is Outcome.PASS, complaints(verdict)
+
+
+def test_a_written_expectation_that_nobody_is_asked_is_no_pass():
+    written = Explicit("expectation 1", (FLOW,), (), {"packets": Region(10, 10)})
+    verdict = judge(replace(EXPECTED, explicit=(written,)), evidence())
+    assert verdict.outcome is Outcome.INVALID
+    assert "expectation 1 is asked of nobody" in complaints(verdict)
 
 
 def test_a_tolerance_widens_what_is_right():
@@ -366,7 +389,7 @@ def test_too_few_packets_to_judge_sampling_by_is_no_pass():
 
 def test_expectations_survive_their_json():
     written = Explicit(
-        "expectation 1", (IPV6, FLOW), ("netflow",), ("s1",), {"packets": Region(1, None)}
+        "expectation 1", (IPV6, FLOW), (Asked("netflow", "s1"),), {"packets": Region(1, None)}
     )
     whole = replace(EXPECTED, explicit=(written,), tolerances={"packets": Tolerance(1)})
     assert Expected.from_json(whole.to_json()) == whole

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.check import Counted, Explicit, Outcome, Pattern, Region, judge
+from collector.check import Asked, Counted, Explicit, Outcome, Pattern, Region, judge
 from collector.key import FlowKey
 from tests.unit.check.test_judge import (
     EXPECTED,
@@ -61,10 +61,11 @@ def test_what_nothing_explains_is_a_failure_unless_it_is_background():
     assert judge(known, unseen).outcome is Outcome.PASS
 
 
-def absent(pattern, exporters=("netflow",)):
-    return replace(
-        EXPECTED, explicit=(Explicit("expectation 1", (), exporters, ("s1",), {}, absent=pattern),)
-    )
+SOMEBODY = (Asked("netflow", "s1"),)
+
+
+def absent(pattern, asked=SOMEBODY):
+    return replace(EXPECTED, explicit=(Explicit("expectation 1", (), asked, {}, absent=pattern),))
 
 
 def test_what_must_not_be_seen_fails_where_it_is_seen():
@@ -72,7 +73,26 @@ def test_what_must_not_be_seen_fails_where_it_is_seen():
     assert verdict.outcome is Outcome.FAIL
     assert "expectation 1 wants no udp h1 → h2 here" in complaints(verdict)
     assert judge(absent(Pattern("tcp", protocols=(6,))), evidence()).outcome is Outcome.PASS
-    assert judge(absent(Pattern("any"), ("sflow",)), evidence()).outcome is Outcome.PASS
+    nobody = judge(absent(Pattern("any"), ()), evidence())
+    assert nobody.outcome is Outcome.INVALID
+    assert "expectation 1 is asked of nobody" in complaints(nobody)
+
+
+@pytest.mark.parametrize(
+    ("point", "lacking", "why"),
+    [
+        ({}, {"netflow": "netflow is not installed"}, "not installed"),
+        ({"sampling": 100}, {}, "samples 1 in 100"),
+        ({"not_seen": {"ipv6": "no room for IPv6"}}, {}, "no room for IPv6"),
+    ],
+)
+def test_what_would_not_have_been_told_is_no_proof_of_absence(point, lacking, why):
+    wanted = absent(Pattern("IPv6", ip_version=6))
+    wanted = replace(wanted, points=(replace(wanted.points[0], **point),), flows=())
+    seen = evidence(observed={}, wire={}, witnesses=witnesses(absent=lacking, switches={}))
+    (check,) = judge(wanted, seen).checks
+    assert check.outcome is Outcome.SKIPPED
+    assert why in check.why
 
 
 def test_the_expectation_of_nothing_survives_its_json():
@@ -84,13 +104,13 @@ def test_the_expectation_of_nothing_survives_its_json():
     ("region", "outcome"), [(Region(0.9, 1.1), Outcome.PASS), (Region(None, 0.9), Outcome.FAIL)]
 )
 def test_durations_are_held_against_first_and_last_packet(region, outcome):
-    written = Explicit("expectation 1", (FLOW,), ("netflow",), ("s1",), {"duration_s": region})
+    written = Explicit("expectation 1", (FLOW,), (Asked("netflow", "s1"),), {"duration_s": region})
     assert judge(replace(EXPECTED, explicit=(written,)), evidence()).outcome is outcome
 
 
 def test_a_duration_that_nobody_told_is_a_failure():
     written = Explicit(
-        "expectation 1", (FLOW,), ("netflow",), ("s1",), {"duration_s": Region(0, 9)}
+        "expectation 1", (FLOW,), (Asked("netflow", "s1"),), {"duration_s": Region(0, 9)}
     )
     timeless = observed(first_ns=None)
     assert judge(replace(EXPECTED, explicit=(written,)), timeless).outcome is Outcome.FAIL

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.check import (
+    Asked,
     Counted,
     Evidence,
     Expected,
@@ -138,9 +139,9 @@ def runs(draw):
             out = draw(st.sampled_from([Counted(2 * times, 200 * times), Counted(2, 200)]))
             egress.setdefault(("both ways", switch, flow.key), out)
     explicit = (
-        Explicit("expectation 1", KEYS[:2], ("plain",), ("s1",), {"packets": Region(4, 4)}),
+        Explicit("expectation 1", KEYS[:2], (Asked("plain", "s1"),), {"packets": Region(4, 4)}),
         Explicit(
-            *("expectation 2", (), ("both ways",), ("s1", "s2"), {}),
+            *("expectation 2", (), (Asked("both ways", "s1"), Asked("both ways", "s2")), {}),
             absent=Pattern("udp to port 53", protocols=(17,), ports=(53, 53)),
         ),
     )

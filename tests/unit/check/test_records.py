@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from collector.check import Explicit, Outcome, Record, Region, judge
+from collector.check import Asked, Explicit, Outcome, Record, Region, judge
 from collector.check.records import gap_s, in_port, out_port
 from tests.unit.check.test_judge import EXPECTED, FLOW, complaints, evidence
 
@@ -59,7 +59,7 @@ def test_the_port_is_the_one_that_all_records_tell(ports, comes_in, goes_out):
     ],
 )
 def test_what_is_asked_of_records_is_judged(measure, region, outcome, says):
-    written = Explicit("expectation 1", (FLOW,), ("netflow",), ("s1",), {measure: region})
+    written = Explicit("expectation 1", (FLOW,), (Asked("netflow", "s1"),), {measure: region})
     seen = evidence(records={("netflow", "s1", FLOW): told((0, 100), (200, 300))})
     verdict = judge(replace(EXPECTED, explicit=(written,)), seen)
     assert verdict.outcome is outcome
@@ -67,5 +67,7 @@ def test_what_is_asked_of_records_is_judged(measure, region, outcome, says):
 
 
 def test_records_that_are_not_there_are_no_pass():
-    written = Explicit("expectation 1", (FLOW,), ("netflow",), ("s1",), {"in_port": Region(1, 1)})
+    written = Explicit(
+        "expectation 1", (FLOW,), (Asked("netflow", "s1"),), {"in_port": Region(1, 1)}
+    )
     assert judge(replace(EXPECTED, explicit=(written,)), evidence()).outcome is Outcome.FAIL

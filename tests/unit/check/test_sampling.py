@@ -199,3 +199,47 @@ def test_small_flows_are_judged_together_with_the_others():
     assert "together with the other flows" in checks[first, "packets"].why
     assert checks[first, sampling.ALL_FLOWS].outcome is Outcome.FAIL
     assert alarm < sampling.FALSE_ALARM
+
+
+def seen_at(key, estimate, **crossed):
+    """Evidence of one flow at one point: what it estimates, what came in, what was handed back."""
+    places = {name: {("s1", key): counted} for name, counted in crossed.items()}
+    return replace(EVIDENCE, observed={("sflow", "s1", key): estimate}, **places)
+
+
+ARP = FlowKey(0, "02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", 0x0806, 0, 0)
+
+
+def test_of_frames_that_are_not_ip_no_octets_of_ip_are_wanted():
+    point = replace(POINT, measures=("packets", "octets_l2", "octets_l3"))
+    case = Expected("case", (point,), (ExpectedFlow(ARP, ("s1",)),))
+    seen = seen_at(ARP, Counted(1000, 100_000, None), wire=on_wire(1000, 0))
+    measures = {check.measure: check.outcome for check in sampling.sampled_checks(case, seen)}
+    assert measures == {"packets": Outcome.PASS, "octets_l2": Outcome.PASS}
+
+
+@pytest.mark.parametrize(
+    ("estimate", "outcome"), [(2000, Outcome.PASS), (1000, Outcome.FAIL), (3000, Outcome.FAIL)]
+)
+def test_what_a_controller_hands_back_is_sampled_again(estimate, outcome):
+    (key, *_) = FLOWS
+    case = Expected("case", (POINT,), (ExpectedFlow(key, ("s1",), reactive=True),))
+    seen = seen_at(
+        key,
+        Counted(estimate, estimate * SHORT),
+        wire=on_wire(1000, 0),
+        from_controller=on_wire(1000, 0),
+    )
+    (packets, *_) = sampling.sampled_checks(case, seen)
+    assert packets.outcome is outcome
+
+
+def test_a_flow_that_need_not_come_is_missed_by_nobody():
+    (key, *_) = FLOWS
+    flow = ExpectedFlow(key, ("s1",), perhaps=True)
+    case = Expected("case", (POINT,), (flow,))
+    nothing = replace(EVIDENCE, wire={}, observed={})
+    assert list(sampling.sampled_checks(case, nothing)) == []
+    some = replace(nothing, observed={("sflow", "s1", key): Counted(100, 10_000)})
+    (packets,) = sampling.sampled_checks(case, some)
+    assert packets.outcome is Outcome.FAIL
