@@ -124,7 +124,7 @@ def test(arguments: tuple[str, ...]) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
-    """Measure the collector against nfdump and pmacct: the same corpora, in turn, medians.
+    """Measure the collector against others: the same corpora, in turn, medians.
 
     \b
     Examples:
@@ -133,6 +133,7 @@ def bench(arguments: tuple[str, ...]) -> None:
       flowlab bench --folder corpora
 
     Corpora: netflow5, netflow9, ipfix, openvswitch, sflow; with --folder they are kept.
+    Peers: flowlab, nfdump, pmacct, tshark, netflow (the Python package).
     """
     import subprocess
 

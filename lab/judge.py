@@ -515,9 +515,13 @@ def _polled(folder: Path, answers: Path, how: str) -> Iterator[str]:
     for answer in _read_json(answers):
         for number, polled in answer.get("ports", {}).items():
             last[f"{answer['switch']}-eth{number}"] = polled
-    for file in sorted((folder / "wire").glob("*-in.pcap")):
-        if (port := file.stem.rpartition("-")[0]) not in last:
-            yield f"{port}: {how} told no counters"
+    captured = {
+        file.stem.rpartition("-")[0]
+        for direction in ("in", "out")
+        for file in (folder / "wire").glob(f"*-{direction}.pcap")
+    }
+    for port in sorted(captured - last.keys()):
+        yield f"{port}: {how} told no counters"
     for port, polled in last.items():
         for way, direction, verb in (("rx", "in", "came in"), ("tx", "out", "went out")):
             file = folder / "wire" / f"{port}-{direction}.pcap"
