@@ -18,7 +18,7 @@ LONGEST_HEADER_OCTETS = 512
 
 
 class SFlow(SwitchExporter):
-    """sFlow v5: the first octets of one packet in N, of any kind; if asked for, the ports' counters."""
+    """sFlow v5: the first octets of one packet in N, of any kind; if asked, ports' counters."""
 
     name: ClassVar[str] = "sflow"
     differences: ClassVar[str] = """\
