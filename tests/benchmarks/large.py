@@ -42,12 +42,12 @@ def main() -> int:
         checked = _measured("check", str(folder))
         console.print(f"check: {checked['line']}")
         console.print(f"       {_cost(checked)}")
-        ours_s, plain_s = (_built_s(how, options.scenario, scratch) for how in ("ours", "plain"))
+        ours_s, plain_s = (built_s(how, options.scenario, scratch) for how in ("ours", "plain"))
         console.print(f"build: {ours_s:.1f} s, plain Mininet {plain_s:.1f} s")
     return int(ran["status"])
 
 
-def _built_s(how: str, scenario: Path, scratch: str) -> float:
+def built_s(how: str, scenario: Path, scratch: str) -> float:
     """How long it takes to build the network of a scenario, in a capsule of its own."""
     request = {"scenario": str(scenario.resolve()), "logs": scratch}
     entry, log = f"tests.benchmarks.networks:{how}", Path(scratch) / f"{how}.log"

@@ -57,5 +57,5 @@ def ours(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> Non
     network = Network(topology, Path(request["logs"]), private=True)
     switch.build(network.bridges())
     switch.teach(network.stations())
-    network.start(ipv6=False)
+    network.start({}, ipv6=False)
     emit({"took_s": time.monotonic() - begun_s})
