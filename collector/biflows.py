@@ -7,13 +7,11 @@ alone, a batch like any other, is no matter of this module.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from collector.decode.batch import Batch
 from collector.decode.elements import forward_names
 from collector.decode.layout import Columns
 from collector.decode.sampling import SAYS_RATE
@@ -21,6 +19,7 @@ from collector.decode.sampling import SAYS_RATE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from collector.decode.batch import Batch
     from collector.decode.layout import Layout
 
 _COUNTS: Final = (
@@ -29,11 +28,10 @@ _COUNTS: Final = (
 )
 _ENDS: Final = (("source", "destination"), ("ingress", "egress"))
 _SAME: Final = (
-    *("protocolIdentifier", "ethernetType", *SAYS_RATE),
+    *("ipVersion", "protocolIdentifier", "ethernetType", *SAYS_RATE),
     *(f"icmp{part}IPv{version}" for part in ("TypeCode", "Type", "Code") for version in (4, 6)),
 )
 """What holds for both directions (RFC 5103 section 4), unless the record has it reversed too."""
-_OF_THE_BATCH: Final = ("protocol", "kind", "columns")
 
 
 def directions(batch: Batch) -> Iterator[Batch]:
@@ -50,17 +48,7 @@ def directions(batch: Batch) -> Iterator[Batch]:
     counts = [batch.columns[names[count]] > 0 for count in _COUNTS if count in names]
     rows = np.flatnonzero(np.any(counts, axis=0)) if counts else np.zeros(0, np.intp)
     if len(rows):
-        yield _reverse(batch, names, rows)
-
-
-def _reverse(batch: Batch, names: Mapping[str, str], rows: NDArray[np.intp]) -> Batch:
-    """Some records of a batch, as records of the other direction."""
-    taken = {
-        field.name: column[rows]
-        for field in fields(Batch)
-        if field.name not in _OF_THE_BATCH and (column := getattr(batch, field.name)) is not None
-    }
-    return replace(batch, columns=_Renamed(batch.columns, names, rows), **taken)
+        yield batch.at(rows, _Renamed(batch.columns, names, rows))
 
 
 @lru_cache(maxsize=1024)

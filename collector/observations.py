@@ -180,11 +180,13 @@ def _packet_key(columns: Mapping[str, NDArray[Any]]) -> Columns:
 
 def _record_key(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
     """The flow key of records that a template, or NetFlow v5, describes."""
+    ends = {}
     for version in (4, 6):
         names = (f"sourceIPv{version}Address", f"destinationIPv{version}Address")
         if all(name in columns for name in names):
-            addresses = [columns[name] for name in names]
-            return _ip_key(columns, version, addresses)
+            ends[version] = [columns[name] for name in names]
+    if ends:
+        return _ip_keys(columns, ends)
     names = ("sourceMacAddress", "destinationMacAddress")
     if all(name in columns for name in (*names, "ethernetType")):
         return {
@@ -199,6 +201,37 @@ def _record_key(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
             "destinationTransportPort": 0,
         }
     return None
+
+
+def _ip_keys(
+    columns: Mapping[str, NDArray[Any]], ends: Mapping[int, list[NDArray[Any]]]
+) -> Columns:
+    """The flow key of records of IP packets, with the addresses of each version that there are."""
+    is_six = _is_six(columns, ends) if len(ends) > 1 else np.array(6 in ends)
+    if is_six.all():
+        return _ip_key(columns, 6, ends[6])
+    four = _ip_key(columns, 4, ends[4])
+    if not is_six.any():
+        return four
+    six = _ip_key(columns, 6, ends[6])
+    return {name: np.where(is_six, six[name], four[name]) for name in four}
+
+
+def _is_six(
+    columns: Mapping[str, NDArray[Any]], ends: Mapping[int, list[NDArray[Any]]]
+) -> NDArray[np.bool_]:
+    """Of records with the addresses of both families: which are of IPv6.
+
+    One template may serve both, and fills the other family's with zeros. Those that do not say of
+    which version they are are of that whose addresses are not zero.
+    """
+    four, six = ends[4], ends[6]
+    by_addresses: NDArray[np.bool_] = (four[0] | four[1] == 0) & (six[0] | six[1]).any(axis=1)
+    said = columns.get("ipVersion")
+    if said is None or said.ndim != 1 or said.dtype == object:
+        return by_addresses
+    by_version: NDArray[np.bool_] = (said == 6) | (by_addresses & (said != 4))
+    return by_version
 
 
 def _ip_key(

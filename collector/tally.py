@@ -68,7 +68,10 @@ nothing, and the observer's number has their place."""
 _ENDS: Final = ("source_upper", "source_lower", "destination_upper", "destination_lower")
 _KNOWN: Final = np.uint32(1 << 31)
 """Beside TCP flags: that there were any."""
-_NULLABLE: Final = tuple(OBSERVER_NUMBERS)[3:]
+_KNOWN_BITS: Final = {name: bit for bit, name in enumerate(tuple(OBSERVER_NUMBERS)[3:], 48)}
+"""Where the small word of an observer says that something is known."""
+_DIRECTION: Final = "flowDirection"
+_OCTET: Final = 0xFF
 _LATEST: Final = int(np.iinfo(np.int64).max)
 _EARLIEST: Final = int(np.iinfo(np.int64).min)
 _NOWHERE: Final = int(np.iinfo(np.uint64).max)
@@ -263,10 +266,11 @@ class _Observers:
         if name not in self._protocols:
             self._protocols.append(name)
         word: Any = _U64(self._protocols.index(name) << 40)
-        for bit, column in enumerate(_NULLABLE, 48):
-            word = word | _U64((columns.get(column) is not None) << bit)
-        word = word | _number(columns, "sub_agent")
-        return word | _number(columns, "flowDirection") << _HALF
+        for column, bit in _KNOWN_BITS.items():
+            if column != _DIRECTION and columns.get(column) is not None:
+                word = word | _U64(1 << bit)
+        direction, known = _direction(columns.get(_DIRECTION))
+        return word | known | _number(columns, "sub_agent") | direction
 
     def _learn(self) -> None:
         """Number the observers that are new, by what is asked for."""
@@ -288,10 +292,7 @@ class _Observers:
             "sub_agent": small & 0xFFFF_FFFF,
             "flowDirection": small >> 32 & 0xFF,
         }
-        known = [
-            value if small >> bit & 1 else None
-            for bit, value in enumerate((values[name] for name in _NULLABLE), 48)
-        ]
+        known = [values[name] if small >> bit & 1 else None for name, bit in _KNOWN_BITS.items()]
         return (self._protocols[small >> 40 & 0xFF], *exporter, *known)
 
 
@@ -390,6 +391,21 @@ def _number(columns: Columns, name: str) -> Any:
     """A column as words; 0 if it is not there."""
     column = columns.get(name)
     return np.asarray(0 if column is None else column).astype(np.uint64)
+
+
+def _direction(column: Any) -> tuple[Any, Any]:
+    """A flowDirection, and the bit that says that it is known, at their places in the small word.
+
+    A template may give it more than its octet (RFC 7011 section 6.2 only knows of less): what does
+    not fit into it is no direction, and would run into the parts beside it.
+    """
+    if column is None:
+        return _U64(0), _U64(0)
+    values, known = np.asarray(column), _U64(1 << _KNOWN_BITS[_DIRECTION])
+    if values.itemsize == 1:
+        return values.astype(np.uint64) << _HALF, known
+    fits = values <= _OCTET
+    return np.where(fits, values, 0).astype(np.uint64) << _HALF, np.where(fits, known, _U64(0))
 
 
 def _one_if_same(word: NDArray[np.uint64]) -> NDArray[np.uint64]:

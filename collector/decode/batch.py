@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
+
+
+_OF_ALL: Final = ("protocol", "kind", "columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,12 @@ class Batch:
     def __len__(self) -> int:
         """How many records."""
         return len(self.datagram)
+
+    def at(self, rows: NDArray[np.intp], columns: Mapping[str, NDArray[Any]]) -> Batch:
+        """Some of the records, whose columns are given."""
+        taken = {
+            field.name: column[rows]
+            for field in fields(Batch)
+            if field.name not in _OF_ALL and (column := getattr(self, field.name)) is not None
+        }
+        return replace(self, columns=columns, **taken)

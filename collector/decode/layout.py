@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -317,6 +317,15 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         both = Columns(self.layout, self._octets, self._segments, computed, self._derived)
         both._gathered, both._columns = self._gathered, dict(self._columns)
         return both
+
+    def at(self, rows: NDArray[np.intp]) -> Columns:
+        """Some of the records; what is computed or derived of them stays what it is of all."""
+        given = {name: partial(self._some, name, rows) for name in self._given}
+        return Columns(self.layout, self._octets, self._segments[rows], given)
+
+    def _some(self, name: str, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """A column of some of the records."""
+        return self[name][rows]
 
     def read_together(self, names: Iterable[str]) -> bool:
         """Read those of the columns that are whole numbers of fixed width, in one pass.

@@ -1,14 +1,17 @@
 """What options data says of an exporter: how it samples, when it booted, its interfaces' names.
 
 Kept per exporter, observation domain and version, as templates are. It serves all data records of
-the block in which it came, and of later ones.
+the block in which it came, and of later ones. An options record holds for its scope only (RFC 7011
+section 3.4.2.1, RFC 3954 section 6.1): what it says of an interface's sampling is for the records
+of that interface.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from collector.decode.sampling import SAMPLERS, sampling_rate
 from collector.decode.times import INIT, UPTIMES, tells_uptime_only, unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -28,6 +31,18 @@ if TYPE_CHECKING:
 
 _INTERFACES: Final = ("ingressInterface", "egressInterface")
 _NAMES: Final = ("interfaceName", "interfaceDescription")
+_NARROW: Final = frozenset(
+    (
+        *("lineCardId", "portId", "templateId", "flowId"),
+        *("ingressPhysicalInterface", "egressPhysicalInterface", "ingressVRFID", "egressVRFID"),
+    )
+)
+"""Scopes, besides interfaces, of a part of a domain that its records are not looked up by. Those
+that are not here are the domain, a process of it, or, as far as anybody can tell, all of it."""
+_SAMPLER: Final = "sampler"
+_RateKey: TypeAlias = tuple[str, int] | None
+"""What a rate holds for: an element, or `_SAMPLER` for any of `SAMPLERS`, and its value; None: the
+whole domain."""
 
 
 class Place(NamedTuple):
@@ -46,8 +61,8 @@ class Learned:
         """Nothing."""
         self.most = most
         self.reached: Counter[str] = Counter()
-        self.rates: dict[Place, dict[int | None, float]] = {}
-        """Per sampler (None: of the whole domain): one packet in how many is counted."""
+        self.rates: dict[Place, dict[_RateKey, float]] = {}
+        """One packet in how many is counted, by what that holds for."""
         self.interfaces: dict[Place, dict[int, str]] = {}
         """Names by number."""
         self.booted_ms: dict[Place, dict[None, int]] = {}
@@ -62,7 +77,7 @@ class Learned:
             if batch.kind == "options":
                 self._learn(batch)
         if self.booted_ms:
-            batches = [self._with_times(one) if one.kind == "data" else one for one in batches]
+            batches = [part for one in batches for part in self._with_times(one)]
         if not self.rates:
             return batches
         return [self._with_rate(batch) if batch.kind == "data" else batch for batch in batches]
@@ -70,15 +85,13 @@ class Learned:
     def _learn(self, batch: Batch) -> None:
         """Take over what options records of one layout say."""
         rates = sampling_rate(batch.columns)
-        sampler = next((name for name in SAMPLERS if name in batch.columns), None)
         number = next((name for name in _INTERFACES if name in batch.columns), None)
         name = next((name for name in _NAMES if name in batch.columns), None)
         booted = batch.columns.get(INIT)
         for place, rows in _places(batch):
             if booted is not None and booted.ndim == 1 and booted.dtype != object:
                 self._put(self.booted_ms, place, {None: int(booted[rows[-1]])})
-            if rates is not None:
-                keys = _keys(batch, sampler, rows)
+            if rates is not None and (keys := _rate_keys(batch, rows)) is not None:
                 self._put(self.rates, place, dict(zip(keys, rates[rows].tolist(), strict=True)))
             if number is not None and name is not None:
                 texts = [_text(value) for value in batch.columns[name][rows]]
@@ -103,41 +116,44 @@ class Learned:
         if sampling_rate(batch.columns) is not None:
             return batch
         rate = np.full(len(batch), np.nan)
-        sampler = next((name for name in SAMPLERS if name in batch.columns), None)
         for place, rows in _places(batch):
-            known = self.rates.get(place)
-            if not known:
-                continue
-            # Records that do not name a sampler can only be of the only one.
-            only = known.get(None)
-            if only is None and len(set(known.values())) == 1:
-                only = next(iter(known.values()))
-            if sampler is None:
-                rate[rows] = np.nan if only is None else only
-            else:
-                keys = _keys(batch, sampler, rows)
-                everywhere = known.get(None, np.nan)
-                rate[rows] = [known.get(key, everywhere) for key in keys]
+            if known := self.rates.get(place):
+                rate[rows] = _rates(batch, known, rows)
         return batch if np.isnan(rate).all() else replace(batch, sampling_rate=rate)
 
-    def _with_times(self, batch: Batch) -> Batch:
-        """The batch with times, where it has uptimes and all its exporters' boots are known."""
-        columns = batch.columns
-        ends = [end for end in UPTIMES if tells_uptime_only(columns, end)]
+    def _with_times(self, batch: Batch) -> Iterator[Batch]:
+        """The batch with times, if it has uptimes only.
+
+        Records of exporters whose boot is not known have none, and become a batch of their own.
+        """
+        columns, ends = batch.columns, list[str]()
+        if batch.kind == "data":
+            ends = [end for end in UPTIMES if tells_uptime_only(columns, end)]
         if not ends or not isinstance(columns, Columns):
-            return batch
+            yield batch
+            return
         booted_ms = np.zeros(len(batch), np.int64)
+        known = np.zeros(len(batch), np.bool_)
         for place, rows in _places(batch):
-            known = self.booted_ms.get(place)
-            if known is None:
-                return batch
-            booted_ms[rows] = known[None]
-        now_ms = batch.export_time_ns // 1_000_000 - booted_ms
-        times = {
-            f"{end}Milliseconds": booted_ms + unwrapped(columns[f"{end}SysUpTime"], now_ms)
-            for end in ends
-        }
-        return replace(batch, columns=columns.beside(times))
+            if (when := self.booted_ms.get(place)) is not None:
+                booted_ms[rows], known[rows] = when[None], True
+        for rows in (np.flatnonzero(known), np.flatnonzero(~known)):
+            if len(rows):
+                all_of_it = len(rows) == len(batch)
+                part = batch if all_of_it else batch.at(rows, columns.at(rows))
+                yield _with_ends(part, ends, booted_ms[rows]) if known[rows[0]] else part
+
+
+def _with_ends(batch: Batch, ends: Iterable[str], booted_ms: NDArray[np.int64]) -> Batch:
+    """Records with their `ends` as times, by when uptime was 0, in ms since 1970."""
+    columns = batch.columns
+    assert isinstance(columns, Columns)
+    now_ms = batch.export_time_ns // 1_000_000 - booted_ms
+    times = {
+        f"{end}Milliseconds": booted_ms + unwrapped(columns[f"{end}SysUpTime"], now_ms)
+        for end in ends
+    }
+    return replace(batch, columns=columns.beside(times))
 
 
 def _places(batch: Batch) -> Iterator[tuple[Place, NDArray[np.int64]]]:
@@ -147,6 +163,56 @@ def _places(batch: Batch) -> Iterator[tuple[Place, NDArray[np.int64]]]:
     for rows in split(codes(batch.exporter[:, 0], batch.exporter[:, 1], domain)):
         upper, lower = batch.exporter[rows[0]].tolist()
         yield Place(batch.protocol, upper << 64 | lower, int(domain[rows[0]])), rows
+
+
+def _sampler(batch: Batch) -> str | None:
+    """The column that names samplers."""
+    return next((name for name in SAMPLERS if name in batch.columns), None)
+
+
+def _rate_keys(batch: Batch, rows: NDArray[np.int64]) -> list[_RateKey] | None:
+    """What the rates of some options records hold for; None: for what nobody can look up."""
+    kind, name = _SAMPLER, _sampler(batch)
+    if name is None:
+        columns = batch.columns
+        assert isinstance(columns, Columns)
+        scopes = tuple(islice(columns.layout.places, columns.layout.scopes))
+        interfaces = [name for name in scopes if name in _INTERFACES]
+        if len(interfaces) != 1:
+            narrow = interfaces or not _NARROW.isdisjoint(scopes)
+            return None if narrow else [None] * len(rows)
+        kind = name = interfaces[0]
+    return [None if key is None else (kind, key) for key in _keys(batch, name, rows)]
+
+
+def _rates(
+    batch: Batch, known: Mapping[_RateKey, float], rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The rates of some records of one place, of which not all may be known (NaN)."""
+    everywhere = known.get(None, np.nan)
+    kinds = {key[0] for key in known if key is not None}
+    # Who names its sampler is most exact: an interface may have several.
+    named = {name: name for name in _INTERFACES if name in batch.columns}
+    named |= {_SAMPLER: sampler} if (sampler := _sampler(batch)) is not None else {}
+    told_apart = [kind for kind in named if kind in kinds]
+    if not told_apart and None not in known and len(set(known.values())) == 1:
+        # Records that name none of what was told apart can only be of the only one.
+        everywhere = next(iter(known.values()))
+    rate = np.full(len(rows), everywhere)
+    for kind in told_apart:
+        found = _looked_up(batch.columns[named[kind]][rows], kind, known)
+        rate = np.where(np.isnan(found), rate, found)
+    return rate
+
+
+def _looked_up(
+    column: NDArray[Any], kind: str, known: Mapping[_RateKey, float]
+) -> NDArray[np.float64]:
+    """The rates of records by a column of theirs; NaN where none is known."""
+    if column.ndim != 1 or column.dtype == object:
+        return np.full(len(column), np.nan)
+    values, at = np.unique(column, return_inverse=True)
+    return np.array([known.get((kind, value), np.nan) for value in values.tolist()])[at]
 
 
 def _keys(batch: Batch, name: str | None, rows: NDArray[np.int64]) -> list[int | None]:

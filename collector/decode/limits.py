@@ -21,7 +21,8 @@ class Limits:
     fields: int = 500_000
     """Of all different templates together; treated like `templates`."""
     waiting_sets: int = 4_096
-    """Sets that wait for their template; further ones are faults at once."""
+    """Sets that wait for their template; a further one displaces the one that has waited longest,
+    which is a fault then."""
     waiting_octets: int = 4 << 20
     """Likewise."""
     exporters: int = 65_536

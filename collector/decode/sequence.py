@@ -80,6 +80,7 @@ def account(
     *,
     holes: Spans = NO_SPANS,
     unread: bool = False,
+    booted_before_ms: int | None = None,
 ) -> Account:
     """Compare the numbers of one stream's datagrams, in order of arrival.
 
@@ -93,15 +94,18 @@ def account(
         holes: what was missing of that, likewise.
         unread: whether what came before ended with a datagram of UNKNOWN units, whose first number
             then is the expected one.
+        booted_before_ms: what the last datagram of that said that `booted_ms` is of; None: it did
+            not, or nothing came before.
     """
+    if expected is not None:
+        first, units = np.append(expected, first), np.append(UNKNOWN if unread else 0, units)
+        if booted_ms is not None:
+            before_ms = booted_ms[0] if booted_before_ms is None else booted_before_ms
+            booted_ms = np.append(before_ms, booted_ms)
     later = np.zeros(len(first) - 1, np.bool_)
     if booted_ms is not None:
         # Back to the first number of all, by one who says that it was started later than before.
-        passed_ms = np.diff(booted_ms)
-        later = (passed_ms > within_ms) & (first[1:] <= 1)
-    if expected is not None:
-        later = np.append(np.False_, later)
-        first, units = np.append(expected, first), np.append(UNKNOWN if unread else 0, units)
+        later = (np.diff(booted_ms) > within_ms) & (first[1:] <= 1)
     judged = units[:-1] != UNKNOWN
     counted = np.where(units == UNKNOWN, 0, units)
     received = int(counted.sum())
@@ -110,7 +114,8 @@ def account(
     filling = ~judged & (ahead > 0) & (ahead <= _RESTART)
     counted[:-1][filling] = ahead[filling]
     step = _around(first[1:] - first[:-1] - counted[:-1])
-    restart = judged & ((step < -_RESTART) | ((step < 0) & later))
+    # Half way around the circle, what is back looks like ahead.
+    restart = judged & ((step < -_RESTART) | ((step != 0) & later))
     step[restart | ~judged] = 0
     # Where each one begins, on a line without an end. Missing is what nobody covers between the
     # ends of that line: it does not matter which datagram came first, or last, or twice.

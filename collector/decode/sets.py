@@ -36,6 +36,8 @@ from collector.decode.times import uptime_times
 from collector.decode.waiting import Held, no_template
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from collector.decode.block import Block
@@ -334,38 +336,43 @@ class SetDecoder:
         return sorted_sets
 
     def _no_template(self, key: Key, numbers: NDArray[np.int64]) -> None:
-        """These sets cannot be read; while there is room they wait."""
-        sets, messages, waiting = self.sets, self.messages, self.block.waiting
-        message = sets.message[numbers]
-        self.units[message] = UNKNOWN
-        held = 0
+        """These sets cannot be read; the newest ones wait, and displace what waits longest."""
+        sets, block = self.sets, self.block
+        self.units[sets.message[numbers]] = UNKNOWN
+        size = sets.end[numbers] - sets.content[numbers]
+        refused = np.ones(len(numbers), np.bool_)
         if self.templates.may_come(key):
-            for number in numbers.tolist():
-                if not waiting.room(int(sets.end[number] - sets.content[number])):
-                    self.block.reached[limits.WAITING] += len(numbers) - held
-                    break
-                waiting.hold(key, self._held(number))
-                held += 1
-        numbers, message = numbers[held:], message[held:]
-        at = sets.content[numbers] - SET_HEADER_OCTETS
+            waiting = block.waiting.newest(size)
+            refused[waiting] = False
+            for held in self._held(numbers[waiting]):
+                block.waiting.hold(key, held)
+            displaced = list(block.waiting.displaced(block.before))
+            for fault in displaced:
+                block.faults.note(fault)
+            # One without octets would not have waited if there were no limit.
+            too_many = int((refused & (size > 0)).sum()) + len(displaced)
+            if too_many:
+                block.reached[limits.WAITING] += too_many
+        at, rows = sets.content[numbers] - SET_HEADER_OCTETS, self.messages.row
         reason = no_template(key.template, key.domain)
-        self.block.faults.add(messages.row[message], at, 0, sets.end[numbers] - at, reason)
+        left = size + SET_HEADER_OCTETS
+        block.faults.add(rows[sets.message[numbers]], at, 0, left, reason, where=refused)
 
-    def _held(self, number: int) -> Held:
-        """A data set, to be decoded later."""
-        sets, messages = self.sets, self.messages
-        message, at = int(sets.message[number]), int(sets.content[number])
-        upper, lower = messages.source[message].tolist()
-        return Held(
-            content=self.block.octets.buffer[at : int(sets.end[number])].tobytes(),
-            datagram=self.block.before + int(messages.datagram[message]),
-            offset=at - int(messages.start[message]),
-            cut=bool(sets.cut[number]),
-            source=(upper, lower),
-            socket=int(messages.socket[message]),
-            export_time_ns=int(messages.export_time_ns[message]),
-            uptime_ms=int(messages.uptime_ms[message]),
+    def _held(self, numbers: NDArray[np.int64]) -> Iterator[Held]:
+        """Data sets, to be decoded later."""
+        sets, messages, before = self.sets, self.messages, self.block.before
+        message, at = sets.message[numbers], sets.content[numbers]
+        columns = (
+            *(at, sets.end[numbers], before + messages.datagram[message]),
+            *(at - messages.start[message], sets.cut[numbers], messages.source[message]),
+            *(messages.socket[message], messages.export_time_ns[message]),
+            messages.uptime_ms[message],
         )
+        buffer = self.block.octets.buffer
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for begin, end, datagram, offset, cut, source, *others in rows:
+            content = buffer[begin:end].tobytes()
+            yield Held(content, datagram, offset, cut, (source[0], source[1]), *others)
 
     def _decode_waiting(self) -> list[Batch]:
         """Decode the sets of earlier blocks whose template has come now."""

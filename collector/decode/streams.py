@@ -51,6 +51,8 @@ class _Tail(NamedTuple):
     unread: bool = False
     """Whether its last datagram could not be read to its end: then the number is that of its own
     first unit."""
+    booted_ms: int | None = None
+    """When its exporter was started, as its last datagram says; None: it does not."""
 
 
 class Expected:
@@ -81,10 +83,13 @@ class Expected:
                 *(first, units, before.expected, before.covered, booted, sequenced.within_ms),
                 holes=before.holes,
                 unread=before.unread,
+                booted_before_ms=before.booted_ms,
             )
             unread = bool(units[-1] == UNKNOWN)
             following = int(first[-1] + (0 if unread else units[-1]))
-            self._remember(key, _Tail(following, counted.covered, counted.holes, unread))
+            last_boot_ms = None if booted is None else int(booted[-1])
+            tail = _Tail(following, counted.covered, counted.holes, unread, last_boot_ms)
+            self._remember(key, tail)
             found.append(_stream(sequenced, exporter, rows, counted))
         return found
 

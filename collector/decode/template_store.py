@@ -6,8 +6,8 @@ what IPFIX calls an observation domain).
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from collector.decode import limits
 from collector.decode.templates import IPFIX
@@ -25,6 +25,10 @@ class Key(NamedTuple):
     domain: int
     template: int
     version: int = IPFIX
+
+
+_Shared: TypeAlias = tuple[int, int, int, int]
+"""Exporter, socket, template id, version."""
 
 
 class Templates:
@@ -51,7 +55,9 @@ class Templates:
         self._uses: Counter[Layout] = Counter()
         self._fields = 0
         self._changes: dict[Key, list[tuple[int, Layout | None]]] = {}
-        self._by_socket: dict[tuple[int, int, int, int], dict[int, Layout]] = {}
+        self._by_socket: dict[_Shared, dict[int, Layout]] = {}
+        self._shared: OrderedDict[tuple[_Shared, int], None] = OrderedDict()
+        """The domains of all of these, longest not announced first."""
 
     def __len__(self) -> int:
         """How many templates are valid."""
@@ -87,8 +93,13 @@ class Templates:
         """Remember what a socket announced, for the other domains it exports."""
         place = (key.exporter, socket, key.template, key.version)
         self._by_socket.setdefault(place, {})[key.domain] = layout
-        if len(self._by_socket) > self.most.templates:
-            del self._by_socket[next(iter(self._by_socket))]
+        self._shared[place, key.domain] = None
+        self._shared.move_to_end((place, key.domain))
+        if len(self._shared) > self.most.templates:
+            (place, domain), _ = self._shared.popitem(last=False)
+            del self._by_socket[place][domain]
+            if not self._by_socket[place]:
+                del self._by_socket[place]
 
     def _release(self, layout: Layout) -> None:
         """One template less has this layout."""

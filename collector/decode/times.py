@@ -88,6 +88,7 @@ def _absolute(
     columns: Mapping[str, NDArray[Any]],
 ) -> NDArray[np.int64]:
     """One column of uptimes in milliseconds since 1970."""
-    if uptime_ms is None:
-        return columns[INIT].astype(np.int64) + columns[name].astype(np.int64)
-    return export_time_ns // 1_000_000 - uptime_ms + unwrapped(columns[name], uptime_ms)
+    now_ms = export_time_ns // 1_000_000
+    booted_ms = columns[INIT].astype(np.int64) if uptime_ms is None else now_ms - uptime_ms
+    # The 32 bits may have wrapped since then, whoever says when they were 0.
+    return booted_ms + unwrapped(columns[name], now_ms - booted_ms)

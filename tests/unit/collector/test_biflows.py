@@ -57,6 +57,17 @@ def test_both_directions_are_flows_with_the_numbers_and_the_place_of_the_record(
     assert back["observation_domain"] == 1
 
 
+def test_the_other_direction_is_of_the_same_ip_version():
+    fields = [
+        *((0, 8, 4), (0, 12, 4), (0, 27, 16), (0, 28, 16), (0, 60, 1)),
+        *((0, 2, 8), (REVERSE, 2, 8)),
+    ]
+    record = struct.pack("!II", 1, 2) + bytes(15) + b"\3" + bytes(15) + b"\4"
+    found = flows(exports(record + b"\6" + struct.pack("!QQ", 5, 7), fields=fields))
+    rows = {row["packets"]: (row["source"], row["destination"]) for row in found.to_dicts()}
+    assert rows == {5: ("::3", "::4"), 7: ("::4", "::3")}
+
+
 def test_what_has_no_reverse_element_is_not_known_of_the_reverse_direction():
     fields = [*ENDS, *FORWARD, (REVERSE, 2, 8)]
     sent = record(THERE, NOTHING)[: -8 * 3 - 2]

@@ -105,6 +105,63 @@ def test_a_protocol_in_two_octets_is_one_or_the_reserved_one(told, protocol):
     assert row["sourceTransportPort"] == (53 if protocol == 17 else 0)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("told", [0, 1, 255, 256, 1 << 16, (1 << 64) - 1])
+def test_a_direction_wider_than_its_octet_is_not_known(width, told):
+    """It must not run into what is packed beside it, or into the record beside it."""
+    elements = [(0, 8, 4), (0, 12, 4), (0, 2, 4), (0, 61, width)]
+    told %= 1 << 8 * width
+    sent = [struct.pack("!III", 1, 2, 5) + one.to_bytes(width, "big") for one in (told, 1)]
+    found = table([message((2, template(256, elements)), (256, b"".join(sent)))], 4739)
+    wanted = {told if told <= 255 else None: 5}
+    wanted[1] = wanted.get(1, 0) + 5
+    assert dict(found.select("flowDirection", "packets").iter_rows()) == wanted
+    assert found["observation_domain"].to_list() == [1] * len(wanted)
+
+
+FAMILIES = [(0, 8, 4), (0, 12, 4), (0, 27, 16), (0, 28, 16), (0, 4, 1), (0, 11, 2), (0, 2, 8)]
+
+
+def both_families(four=(0, 0), six=(0, 0), protocol=17, port=53, packets=5):
+    ends = struct.pack("!II", *four) + b"".join(end.to_bytes(16, "big") for end in six)
+    return ends + struct.pack("!BHQ", protocol, port, packets)
+
+
+@pytest.mark.parametrize("says_version", [False, True])
+def test_a_template_of_both_families_serves_records_of_each(says_version):
+    """Each record is of the one whose addresses it fills in, or of the one that it says."""
+    four, six = (0x0A000001, 0x0A000002), (0x20010DB8 << 96 | 1, 0x20010DB8 << 96 | 2)
+    sent = {
+        both_families(four, packets=1): 4,
+        both_families(six=six, packets=2): 6,
+        both_families(six=(0, six[1]), packets=3): 6,
+        both_families(packets=4): 4,
+        both_families(six=six, protocol=58, port=0x8000, packets=5): 6,
+        both_families(four, protocol=58, port=0x8000, packets=6): 4,
+    }
+    elements = [*FAMILIES, (0, 60, 1)] if says_version else FAMILIES
+    octets = b"".join(one + bytes([version][:says_version]) for one, version in sent.items())
+    found = table([message((2, template(256, elements)), (256, octets))], 4739)
+    rows = {row["packets"]: row for row in found.to_dicts()}
+    assert [rows[number + 1]["ipVersion"] for number in range(6)] == list(sent.values())
+    ends = {number: (row["source"], row["destination"]) for number, row in rows.items()}
+    assert ends[1] == ends[6] == ("10.0.0.1", "10.0.0.2")
+    assert ends[2] == ends[5] == ("2001:db8::1", "2001:db8::2")
+    assert (ends[3], ends[4]) == (("::", "2001:db8::2"), ("0.0.0.0", "0.0.0.0"))  # noqa: S104
+    assert [rows[number]["destinationTransportPort"] for number in (1, 2, 5, 6)] == [
+        *(53, 53, 0x8000, 0),
+    ]
+    assert [rows[number]["ethernetType"] for number in (1, 2)] == [0x0800, 0x86DD]
+
+
+@pytest.mark.parametrize(("said", "version"), [(4, 4), (6, 6), (0, 4)])
+def test_what_a_record_says_of_its_version_holds(said, version):
+    record = both_families((1, 2), (3, 4)) + bytes([said])
+    sent = message((2, template(256, [*FAMILIES, (0, 60, 1)])), (256, record * 2))
+    (row,) = table([sent], 4739).to_dicts()
+    assert row["ipVersion"] == version
+
+
 def test_an_unknown_summand_makes_an_unknown_sum():
     key = [(0, 8, 4), (0, 12, 4), (0, 4, 1)]
     with_octets = message(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.decode import Datagrams, Decoder, Habits, Limits, decode
+from collector.decode import OPEN_VSWITCH, Datagrams, Decoder, Habits, Limits, decode
 from collector.flows import flows
 from collector.recording import Writer, encapsulate_udp
 from tests.unit.collector.columns import records
@@ -129,6 +129,39 @@ def test_ipfix_tells_in_options_when_uptime_was_0(wraps):
     assert unknown["first_ns"] is None
 
 
+@pytest.mark.parametrize("wraps", [0, 1, 2])
+def test_ipfix_tells_in_the_record_when_uptime_was_0(wraps):
+    (when_s,) = struct.unpack_from("!I", message((300, flow())), 4)
+    booted_ms = (when_s - 10) * 1_000 - (wraps << 32)
+    record = flow(start=8_500, end=2**32 - 1 if wraps else 9_000) + struct.pack("!Q", booted_ms)
+    sent = message((2, template(300, [*FLOW, (0, 160, 8)])), (300, record))
+    (row,) = flows(decode(of(sent))).to_dicts()
+    assert row["first_ns"] == (when_s * 1_000 - 1_500) * 1_000_000
+    last_ms = when_s * 1_000 - (10_001 if wraps else 1_000)
+    assert row["last_ns"] == last_ms * 1_000_000
+
+
+def test_times_are_known_of_those_whose_boot_is():
+    """That one exporter of a block does not tell it takes nothing from the others."""
+    (when_s,) = struct.unpack_from("!I", message((300, flow())), 4)
+    boot = (3, ipfix_options(400, [(0, 149, 4), (0, 160, 8)], 1))
+    sent = [
+        message((2, template(300, FLOW)), (300, flow(7, start=8_500)), domain=1),
+        message(boot, (400, struct.pack("!IQ", 0, (when_s - 10) * 1_000)), domain=2),
+        message((2, template(300, FLOW)), (300, flow(8, start=8_500)), domain=2),
+        message((300, flow(9, start=8_600)), domain=1),
+        message((300, flow(10, start=8_700)), domain=2),
+    ]
+    decoded = decode(of(*sent))
+    rows = {row["observation_domain"]: row for row in flows(decoded).to_dicts()}
+    assert (rows[1]["packets"], rows[1]["first_ns"]) == (16, None)
+    assert (rows[2]["packets"], rows[2]["first_ns"]) == (18, (when_s * 1_000 - 1_500) * 1_000_000)
+    known, unknown = (batch for batch in decoded.batches if batch.kind == "data")
+    assert (known.datagram.tolist(), unknown.datagram.tolist()) == ([3, 5], [1, 4])
+    assert known.columns["packetDeltaCount"].tolist() == [8, 10]
+    assert unknown.columns["flowStartSysUpTime"].tolist() == [8_500, 8_600]
+
+
 def test_sampling_is_learned_and_applied_once():
     decoded = decode(of(*EXPORTS))
     (row,) = flows(decoded).to_dicts()
@@ -180,6 +213,75 @@ def test_a_record_names_its_sampler():
     assert (row["packets"], row["samples"]) == (5, None)
 
 
+def interface_rates(scopes, rates, version=10, number=400):
+    """Options that tell a rate (34) by scopes of four octets each."""
+    values = b"".join(struct.pack(f"!{len(one)}I", *one) for one in rates)
+    if version == 9:
+        head = options_template(number, [(scope, 4) for scope in scopes], [(34, 4)])
+        return packet((1, head), (number, values))
+    specification = [*((0, scope, 4) for scope in scopes), (0, 34, 4)]
+    return message((3, ipfix_options(number, specification, len(scopes))), (number, values))
+
+
+def interface_flows(numbers, element=10, version=10):
+    """A record for each number of its interface; all of different packet counts."""
+    octets = b"".join(
+        struct.pack("!IIIH", 1, 2, count, number) for count, number in enumerate(numbers, 1)
+    )
+    make, kind = (packet, 0) if version == 9 else (message, 2)
+    elements = [(0, 8, 4), (0, 12, 4), (0, 2, 4), (0, element, 2)]
+    return make((kind, template(300, elements)), (300, octets))
+
+
+def learned_rates(*sent):
+    """The rate of each data record; None where none is known."""
+    (batch,) = (batch for batch in decode(of(*sent)).batches if batch.kind == "data")
+    if batch.sampling_rate is None:
+        return [None] * len(batch)
+    return [None if rate != rate else rate for rate in batch.sampling_rate.tolist()]  # noqa: PLR0124
+
+
+@pytest.mark.parametrize(("version", "scope", "element"), [(10, 10, 10), (10, 14, 14), (9, 2, 10)])
+def test_the_rate_of_an_interface_is_for_its_records_only(version, scope, element):
+    """RFC 7011 section 3.4.2.1, RFC 3954 section 6.1."""
+    told = interface_rates([scope], [(1, 100), (2, 1000)], version)
+    sent = interface_flows([1, 2, 3, 1], element, version)
+    assert learned_rates(told, sent) == [100, 1000, None, 100]
+    (row,) = flows(decode(of(told, interface_flows([1, 2], element, version)))).to_dicts()
+    assert (row["packets"], row["samples"]) == (100 + 2 * 1000, 3)
+
+
+def test_what_an_interface_does_not_say_its_domain_does():
+    of_domain = interface_rates([149], [(0, 7)], number=401)
+    told = interface_rates([149, 10], [(0, 1, 100), (0, 2, 1000)])
+    for sent in ((of_domain, told), (told, of_domain)):
+        assert learned_rates(*sent, interface_flows([1, 2, 3])) == [100, 1000, 7]
+        # The one's number is none of the other's.
+        assert learned_rates(*sent, interface_flows([1, 2, 3], element=14)) == [7, 7, 7]
+    assert learned_rates(told, interface_flows([1, 2], element=14)) == [None, None]
+    only = interface_rates([10], [(1, 100)])
+    assert learned_rates(only, interface_flows([1, 2], element=5)) == [100, 100]
+
+
+@pytest.mark.parametrize("scopes", [[141], [145], [149, 141], [10, 14]])
+def test_the_rate_of_a_part_that_cannot_be_told_is_for_nobody(scopes):
+    told = interface_rates(scopes, [(*range(1, len(scopes) + 1), 100)])
+    assert learned_rates(told, interface_flows([1, 2])) == [None, None]
+    of_domain = interface_rates([143], [(0, 7)], number=401)
+    assert learned_rates(of_domain, told, interface_flows([1, 2])) == [7, 7]
+
+
+def test_a_sampler_is_more_exact_than_an_interface():
+    samplers = struct.pack("!IBI", 0, 1, 10) + struct.pack("!IBI", 0, 2, 20)
+    records = b"".join(flow() + bytes([sampler, number]) for sampler, number in ((2, 3), (9, 3)))
+    told = [
+        packet((1, options_template(400, [(1, 4)], [(48, 1), (50, 4)])), (400, samplers)),
+        interface_rates([2], [(3, 500)], version=9, number=401),
+    ]
+    sent = packet((0, template(300, [*FLOW, (0, 48, 1), (0, 10, 1)])), (300, records))
+    assert learned_rates(*told, sent) == [20, 500]
+
+
 @pytest.mark.parametrize("version", [9, 10])
 def test_data_waits_for_its_template_across_blocks(version):
     make, kind = (packet, 0) if version == 9 else (message, 2)
@@ -210,6 +312,62 @@ def test_waiting_is_limited():
     summary = decoder.decode(of(*[packet((300, flow()))] * 5)).summary
     assert (summary.waiting, summary.faults) == (3, 2)
     assert summary.limits == {"sets waiting for a template": 2}
+
+
+def test_what_waited_longest_is_displaced_and_counted_as_if_given_up():
+    """A full house of sets whose template never comes keeps nobody out (RFC 7011 section 8.4)."""
+    decoder = Decoder(most=Limits(waiting_sets=3))
+    decoder.decode(of(packet((999, b"x"), (999, b"y"))))
+    assert decoder.decode(of(packet((998, b"z")))).summary.waiting == 3
+    summary = decoder.decode(of(packet((300, flow())), packet((300, flow(7))))).summary
+    assert (summary.waiting, summary.limits) == (3, {"sets waiting for a template": 2})
+    reason = "no template 999 in observation domain 1"
+    assert summary.undecodable_by_reason == {reason: 2}
+    assert [tuple(fault) for fault in summary.undecodable] == [
+        (-1, 20, 0, 5, reason),
+        (-1, 25, 0, 5, reason),
+    ]
+    served = decoder.decode(of(packet((0, template(300, FLOW)))))
+    assert (served.summary.records, served.summary.waiting) == (2, 1)
+    assert flows(served)["packets"].to_list() == [12]
+    (fault,) = decoder.decode(of(), last=True).summary.undecodable
+    assert fault.reason == "no template 998 in observation domain 1"
+    assert (decoder.waiting.sets, decoder.waiting.octets) == (0, 0)
+
+
+def test_octets_that_wait_are_limited():
+    decoder = Decoder(most=Limits(waiting_octets=2 * len(flow()) + 1))
+    sent = [packet((300, flow(1))), packet((300, bytes(500))), packet((300, flow(2)))]
+    summary = decoder.decode(of(*sent)).summary
+    assert (summary.waiting, summary.faults) == (2, 1)  # What fits nowhere displaces nobody.
+    summary = decoder.decode(of(packet((301, flow(3))))).summary
+    assert (summary.waiting, summary.faults) == (2, 1)
+    assert decoder.waiting.octets == 2 * len(flow())
+    served = decoder.decode(of(packet((0, template(300, FLOW)))))
+    assert flows(served)["packets"].to_list() == [2]
+
+
+def test_sets_of_nothing_do_not_wait():
+    """One datagram of them was enough to keep all others from waiting, for good."""
+    decoder = Decoder()
+    summary = decoder.decode(of(message(*[(999, b"")] * 4096))).summary
+    assert (summary.waiting, summary.limits) == (0, {})
+    assert summary.undecodable_by_reason == {"no template 999 in observation domain 1": 4096}
+    assert decoder.decode(of(message((300, flow())))).summary.waiting == 1
+    assert decoder.decode(of(message((2, template(300, FLOW))))).summary.records == 1
+
+
+def test_domains_that_share_a_template_are_limited():
+    decoder = Decoder(OPEN_VSWITCH, most=Limits(templates=20))
+    for domain in range(100):
+        decoder.decode(of(message((2, template(300, FLOW)), domain=domain)))
+    assert decoder.decode(of(message((300, flow()), domain=999))).summary.records == 1
+    assert len(decoder.templates._shared) == 20
+    (shared,) = decoder.templates._by_socket.values()
+    assert sorted(shared) == list(range(80, 100))
+    for number in range(301, 340):
+        decoder.decode(of(message((2, template(number, FLOW)))))
+    assert len(decoder.templates._by_socket) == 20
 
 
 def test_templates_are_limited_per_exporter_and_in_all():

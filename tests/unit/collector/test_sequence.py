@@ -50,6 +50,9 @@ def test_account(first, units, expected):
         ([7, 9, 8, 10], [0, 0, 20, 0], 0, 0),
         ([0, 2, 1, 3], [0, 0, 20, 0], 0, 0),
         ([7, 10, 11], [0, 5000, 5000], 0, 2),
+        ([3_000_000_000, 0, 1], [0, 5000, 5000], 1, 0),
+        ([2**31 - 1, 0, 1], [0, 5000, 5000], 1, 0),
+        ([2**32 - 1, 0, 1], [0, 5000, 5000], 0, 0),
     ],
 )
 def test_who_says_that_it_was_started_later_counts_anew(first, booted_ms, restarts, lost):
@@ -68,8 +71,8 @@ def test_what_is_taken_out_of_the_middle_is_missed(units, start, data):
     assert not result.reordered
 
 
-def netflow5(sequence, count, engine=1):
-    header = struct.pack("!HHIIIIBBH", 5, count, 1000, 1_700_000_000, 0, sequence, 0, engine, 0)
+def netflow5(sequence, count, engine=1, uptime=1000, when=1_700_000_000):
+    header = struct.pack("!HHIIIIBBH", 5, count, uptime, when, 0, sequence, 0, engine, 0)
     return header + bytes(48) * count
 
 
@@ -99,6 +102,35 @@ def test_what_is_lost_between_two_blocks_is_missed():
     assert lost == [0, 0, 3, 0]
 
 
+def in_blocks(sent, ends):
+    """The stream of datagrams that come in blocks that end there."""
+    decoder, account = Decoder(), Account()
+    for begin, end in zip([0, *ends], ends, strict=False):
+        block = Datagrams.of(sent[begin:end], 2055)
+        account.add(block, decoder.decode(block))
+    (stream,) = account.summary().streams
+    return stream
+
+
+@pytest.mark.parametrize("before", [60, 3_000_000_000])
+@pytest.mark.parametrize("ends", [[5], [3, 5], [1, 2, 3, 4, 5]])
+def test_a_restart_between_two_blocks_is_one(ends, before):
+    """It says in every header when it was started (Cisco, table B-3)."""
+    sent = [netflow5(before - 60 + 30 * number, 30, uptime=90_000 + number) for number in range(3)]
+    sent += [netflow5(number, 30, uptime=1_000, when=1_700_000_010) for number in (0, 60)]
+    stream = in_blocks(sent, ends)
+    assert (stream.lost, stream.restarts, stream.reordered) == (30, 1, 0)
+
+
+@given(st.data())
+def test_blocks_know_of_the_restarts_that_all_at_once_know(data):
+    told = st.tuples(st.integers(0, 12), st.sampled_from([1_000, 1_040, 5_000, 9_000]))
+    numbers = data.draw(st.lists(told, min_size=1, max_size=12))
+    sent = [netflow5(number, 1, uptime=uptime) for number, uptime in numbers]
+    cut = data.draw(st.sets(st.integers(1, len(sent))))
+    assert in_blocks(sent, sorted(cut | {len(sent)})) == in_blocks(sent, [len(sent)])
+
+
 def test_streams_remembered_are_limited():
     decoder = Decoder(most=Limits(exporters=3))
     sent = [netflow5(0, 2, engine=engine) for engine in range(9)]
@@ -112,12 +144,7 @@ def test_blocks_lose_together_what_all_at_once_loses(data):
     numbers = st.lists(st.integers(0, 12), min_size=1, max_size=12)
     sent = [netflow5(number, 1) for number in data.draw(numbers)]
     cut = data.draw(st.sets(st.integers(1, len(sent))))
-    ends = sorted(cut | {len(sent)})
-    decoder, account = Decoder(), Account()
-    for begin, end in zip([0, *ends], ends, strict=False):
-        block = Datagrams.of(sent[begin:end], 2055)
-        account.add(block, decoder.decode(block))
-    (together,) = account.summary().streams
+    together = in_blocks(sent, sorted(cut | {len(sent)}))
     assert (together,) == decode(Datagrams.of(sent, 2055)).summary.streams
 
 
