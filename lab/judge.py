@@ -137,11 +137,14 @@ def read_run(folder: Path) -> Run:
         NotARun: the folder is not a run folder, or a file of it cannot be read.
     """
     expected = _read_expected(folder)
+    witnesses = _read_witnesses(folder)
     faulty = (folder / SENT).exists()
     asked = any(ASKED.keys() & one.measures.keys() for one in expected.explicit)
     exports = folder / (SENT if faulty else EXPORTS)
     recorded = decode_exports(exports, habits_of(expected.points), singly=asked)
-    collected, faults_missed = _collected(folder, expected) if faulty else _no_faults(expected)
+    collected, faults_missed = (
+        _struck(folder, expected, witnesses) if faulty else _no_faults(expected)
+    )
     own, copied = _by_target(recorded.table, expected.points)
     observed, egress, strays = _attribute(own, expected.points)
     wire, at_ports, wire_problems = _wire(folder, expected.points)
@@ -166,7 +169,7 @@ def read_run(folder: Path) -> Run:
         notes=recorded.notes,
         records=_records(recorded.each, expected.points),
         wire_problems=(*wire_problems, *controller_problems),
-        witnesses=_read_witnesses(folder),
+        witnesses=witnesses,
     )
     return Run(expected, evidence, recorded.table)
 
@@ -286,6 +289,24 @@ def _frames(faults: Iterable[Fault]) -> Iterator[str]:
     """Frames of the recording that hold no whole datagram."""
     for reason, times in Counter(fault.reason for fault in faults).items():
         yield f"{times} times: {reason}"
+
+
+def _struck(
+    folder: Path, expected: Expected, witnesses: Witnesses
+) -> tuple[tuple[Collected, ...], tuple[str, ...]]:
+    """As `_collected`; but nothing where the lab broke and its recordings do not fit together.
+
+    A capsule that died was still writing them. Its run is INVALID, and why is known.
+
+    Raises:
+        NotARun: what arrived is not what was sent, and nothing broke.
+    """
+    try:
+        return _collected(folder, expected)
+    except NotARun:
+        if witnesses.failed is None:
+            raise
+        return (), ()
 
 
 def _collected(folder: Path, expected: Expected) -> tuple[tuple[Collected, ...], tuple[str, ...]]:

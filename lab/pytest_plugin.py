@@ -28,6 +28,9 @@ SCENARIO: Final = ".flowlab.yaml"
 """How the names of scenario files end that are tests."""
 _BUNDLED: Final = "bundled"
 _COLLECTORS: Final = pytest.StashKey[list["Collector"]]()
+_BAD: Final = ("FAIL", "INVALID")
+_MOST_TOLD: Final = 40
+"""Checks of a run that did not pass: where the experiment broke, all of thousands are INVALID."""
 _RUN_WITHOUT: Final = "give --flowlab-collector NAME, or a .yaml that describes one"
 
 
@@ -182,12 +185,13 @@ class RunFailed(AssertionError):
     def __init__(self, ran: Ran) -> None:
         lines = [f"{ran.verdict.outcome}  {ran.verdict.scenario}"]
         lines += [f"  {one.link}: {one.what}" for one in ran.verdict.breaks]
+        bad = [one for one in ran.verdict.checks if one.outcome.value in _BAD]
         lines += [
-            f"  {check.exporter} at {check.observation_point}, {check.key}: {check.measure}: "
-            f"expected {check.expected}, observed {check.observed}; {check.why}"
-            for check in ran.verdict.checks
-            if check.outcome.value == "FAIL"
+            f"  {check.outcome}  {check.exporter} at {check.observation_point}, {check.key}: "
+            f"{check.measure}: expected {check.expected}, observed {check.observed}; {check.why}"
+            for check in bad[:_MOST_TOLD]
         ]
+        lines += [f"  and {len(bad) - _MOST_TOLD} checks more"] if len(bad) > _MOST_TOLD else []
         super().__init__("\n".join([*lines, f"  all of it is in {ran.folder}"]))
         self.ran = ran
 
@@ -243,9 +247,10 @@ def fed(case: Case, collector: Collector) -> Outcome:
 
 
 def run(scenario: Path | str, runs: Path) -> Ran:
-    """Run a scenario; skips the test where no lab can run."""
+    """Run a scenario; skips the test where no lab can run, or not with all that it needs."""
     import shutil
 
+    from collector.check import Outcome as Verdict
     from lab.capsule.outside import CannotEnter, find_way
     from lab.library import find
     from lab.runner import Prepared
@@ -258,7 +263,17 @@ def run(scenario: Path | str, runs: Path) -> Ran:
         way = find_way(sudo=False)
     except CannotEnter as refused:
         _skip(str(refused))
-    return Prepared(load(find(str(scenario))), runs, way).run(lambda _: None)
+    ran = Prepared(load(find(str(scenario))), runs, way).run(lambda _: None)
+    if ran.verdict.outcome is Verdict.SKIPPED:
+        _skip(_why_skipped(ran))
+    return ran
+
+
+def _why_skipped(ran: Ran) -> str:
+    """What this machine lacks: each check says so, or there is none and the run does."""
+    checks = ran.verdict.checks
+    reasons = dict.fromkeys(one.why for one in checks if one.outcome.value == "SKIPPED" and one.why)
+    return "; ".join(reasons or ran.verdict.notes) or "the run was skipped"
 
 
 def _skip(why: str) -> NoReturn:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import threading
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _RUN: Final = "lab.run.session:run"
 _SHELL: Final = "lab.run.session:shell"
+_WITNESSES: Final = "witnesses.json"
 _LOG_LINES: Final = 12
 
 
@@ -102,14 +104,19 @@ def _load() -> None:
 def write_page(folder: Path) -> None:
     """Write a run's page, where there is a verdict and what it was reached by.
 
-    A folder that takes no page has its verdict all the same; that says what was not written.
+    A folder that takes no page has its verdict all the same; that says what was not written. Nor
+    does a page that cannot be made cost the verdict, or a batch its other runs.
     """
     from lab.judge import NotARun
     from lab.report.page.follow import PAGE
     from lab.report.page.write import write
 
-    with suppress(NotARun, OSError):
-        write([folder], folder / PAGE)
+    try:
+        with suppress(NotARun, OSError):
+            write([folder], folder / PAGE)
+    except Exception:  # noqa: BLE001 (whatever it is, the verdict is there)
+        with suppress(OSError):
+            (folder / "logs" / "page.log").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch: Watch) -> Path:
@@ -138,7 +145,7 @@ def shell(scenario: Scenario, runs: Path, way: Way, commands: str | None, watch:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
-    failed = json.loads((folder / "witnesses.json").read_text(encoding="utf-8")).get("failed")
+    failed = _witnessed(folder).get("failed")
     if failed is not None:
         raise ShellFailed(f"{failed} (more in {log})")
     return folder
@@ -182,17 +189,25 @@ def _follow(events: Any, folder: Path, watch: Watch) -> None:
         watch(event)
         if event["event"] == "done":
             return
-    witnesses = folder / "witnesses.json"
-    told = json.loads(witnesses.read_text(encoding="utf-8")) if witnesses.exists() else {}
+    told = _witnessed(folder)
     if "failed" not in told:
         log = (folder / "logs" / "capsule.log").read_text(encoding="utf-8", errors="replace")
         last = "\n".join(log.strip().splitlines()[-_LOG_LINES:]) or "it said nothing"
         told["failed"] = f"the capsule ended: {last}"
-        write_json(witnesses, told)
+        write_json(folder / _WITNESSES, told)
+
+
+def _witnessed(folder: Path) -> dict[str, Any]:
+    """What the capsule wrote down; nothing if it died before that, or meanwhile."""
+    with suppress(OSError, ValueError):
+        told = json.loads((folder / _WITNESSES).read_text(encoding="utf-8"))
+        if isinstance(told, dict):
+            return told
+    return {}
 
 
 def _timings(folder: Path) -> tuple[float | None, float | None]:
-    witnesses = json.loads((folder / "witnesses.json").read_text(encoding="utf-8"))
+    witnesses = _witnessed(folder)
     started, finished = (witnesses.get(f"traffic_{end}_ns") for end in ("started", "finished"))
     if started is None or finished is None:
         return None, None

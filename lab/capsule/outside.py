@@ -185,6 +185,8 @@ class Capsule:
         except BrokenPipeError:
             return
         for line in self._process.stdout:
+            if not line.endswith(b"\n"):  # it died in mid-word
+                return
             yield json.loads(line)
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from collector.backends import BACKENDS, named
 from collector.backends.custom import Settings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lab.capsule.outside import Way
 
 _ENTRY: Final = "lab.conform.session:run"
+_Where = TypeVar("_Where")
 _EXPLAINED: Final = 10
 """Examples of a pair that get their datagram and its explanation."""
 
@@ -185,13 +186,13 @@ def _in_network(
         while True:
             pair = waiting.get_nowait()
             began_s = time.monotonic()
-            answers.put((_surely(pair, network), time.monotonic() - began_s))
+            answers.put((_surely(pair, examine, network), time.monotonic() - began_s))
 
 
-def _surely(pair: Pair, network: Network) -> Told:
+def _surely(pair: Pair, examined: Callable[[Pair, _Where], Told], where: _Where) -> Told:
     """An answer in any case: nobody waits for one that never comes."""
     try:
-        return examine(pair, network)
+        return examined(pair, where)
     except Exception as unforeseen:  # noqa: BLE001
         why = f"{type(unforeseen).__name__}: {unforeseen}"
         return Told(pair.number, Result.NO_RESULT, why=why)
@@ -201,20 +202,26 @@ def _in_capsules(
     waiting: queue.SimpleQueue[Pair], answers: queue.SimpleQueue[tuple[Told, float]], way: Way
 ) -> None:
     """Work on what is waiting, each in a capsule of its own: what it leaves ends with it."""
-    with suppress(queue.Empty), tempfile.TemporaryDirectory(prefix="flowlab-conform-") as scratch:
-        log = Path(scratch) / "capsule.log"
+    with suppress(queue.Empty):
         while True:
             pair = waiting.get_nowait()
             began_s = time.monotonic()
-            told = None
-            with Capsule(way, _ENTRY, log) as capsule:
-                for event in capsule.events({"pairs": [vars(pair)]}):
-                    told = Told(**event)
-            if told is None:
-                said = log.read_text(encoding="utf-8", errors="replace").strip()
-                why = f"its capsule ended: {said.rpartition(chr(10))[2]}"
-                told = Told(pair.number, Result.NO_RESULT, why=why)
-            answers.put((told, time.monotonic() - began_s))
+            answers.put((_surely(pair, _in_capsule, way), time.monotonic() - began_s))
+
+
+def _in_capsule(pair: Pair, way: Way) -> Told:
+    """What a collector told in a capsule; or its capsule's last words."""
+    with tempfile.TemporaryDirectory(prefix="flowlab-conform-") as scratch:
+        log = Path(scratch) / "capsule.log"
+        told = None
+        with Capsule(way, _ENTRY, log) as capsule:
+            for event in capsule.events({"pairs": [vars(pair)]}):
+                told = Told(**event)
+        if told is not None:
+            return told
+        said = log.read_text(encoding="utf-8", errors="replace").strip()
+    why = f"its capsule ended: {said.rpartition(chr(10))[2]}"
+    return Told(pair.number, Result.NO_RESULT, why=why)
 
 
 def _outcome(case: Case, collector: Collector, told: Told, took_s: float) -> Outcome:

@@ -14,21 +14,25 @@ from pydantic import RootModel
 from collector.conform import FLOW, Result, flow_of
 from collector.corpus.case import TRUTH
 from lab.conform.run import Collector, conform, way_in
-from lab.described import WrongFile, read_as
+from lab.described import read_as
 from lab.exercises.demands import DEMANDS
 from lab.exercises.model import ANSWERS
 from lab.exercises.questions import QUESTIONS
 from lab.exercises.stage import staged
 from lab.exercises.work import made, planned
+from lab.scenario.faults import closest, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from collector.conform import Finding
     from collector.corpus.case import Case
+    from lab.capsule.outside import Way
     from lab.conform.run import Outcome
     from lab.exercises.model import ProgramCheck, Question
     from lab.exercises.work import Work
+
+    Given = str | int | float | None
 
 _PRINTS: Final = {
     "name": "your-program",
@@ -78,11 +82,14 @@ class Running:
         command: what runs it; it gets the port as one argument more.
         patience_s: so long it may take to listen, and to read.
         jobs: how many of its checks side by side.
+        way: into the capsules that it runs in; None: if there is one, else in the machine's own
+            network, for a learner's program runs with the learner's rights.
     """
 
     command: Callable[[Path], list[str]] = _plainly
     patience_s: float = 30.0
     jobs: int = 2
+    way: Way | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,8 @@ class Marked:
     says: tuple[str, ...] = ()
 
 
-class _Answers(RootModel[dict[str, str | int | None]]):
-    """The content of ``answers.yaml``."""
+class _Answers(RootModel[dict[str, str | int | float | None]]):
+    """The content of ``answers.yaml``. A fraction is an answer, right or wrong, like any other."""
 
 
 def check(work: Work, running: Running = Running()) -> list[Marked]:
@@ -126,11 +133,28 @@ def check(work: Work, running: Running = Running()) -> list[Marked]:
 def _answers(work: Work, scratch: Path) -> list[Marked]:
     parts = work.exercise.parts
     given = read_as(_Answers, work.folder / ANSWERS).root
-    unknown = sorted(set(given) - {one.key for one in parts.questions})
-    if unknown:
-        raise WrongFile(f"{work.folder / ANSWERS}: nobody asked for {unknown[0]!r}")
     asked = ask(work, scratch)
-    return [_answered(one, given.get(one.key), asked) for one in parts.questions]
+    besides = _besides(given, parts.questions)
+    return [
+        _answered(one, given.get(one.key), asked, besides.get(one.key, ()))
+        for one in parts.questions
+    ]
+
+
+def _besides(given: Mapping[str, Given], questions: Iterable[Question]) -> dict[str, list[str]]:
+    """What is said of keys that nobody asked for, by the question that each may have meant.
+
+    A misspelt key is one answer less; what else is in the file counts all the same.
+    """
+    keys = [one.key for one in questions]
+    open_ = [key for key in keys if given.get(key) is None] or keys
+    besides: dict[str, list[str]] = {}
+    for unknown in sorted(set(given) - set(keys)):
+        meant = closest(unknown, open_)
+        more = f"; did you mean {meant!r}?" if meant else ""
+        said = f"{ANSWERS}: nobody asked for {quote(unknown)}{more}"
+        besides.setdefault(meant or open_[0], []).append(tame(said))
+    return {key: said[:_LAST_LINES] for key, said in besides.items()}
 
 
 def ask(work: Work, scratch: Path) -> Callable[[str], str | int]:
@@ -150,18 +174,32 @@ def ask(work: Work, scratch: Path) -> Callable[[str], str | int]:
 
 
 def _answered(
-    question: Question, given: str | int | None, asked: Callable[[str], str | int]
+    question: Question,
+    given: Given,
+    asked: Callable[[str], str | int],
+    besides: Iterable[str],
 ) -> Marked:
-    told = None if given is None else str(given).strip()
-    name, points = question.asks, question.points
+    """A question, judged; with what else is said at its place."""
+    told = _as_text(given)
+    right = told == str(asked(question.answer))
+    says = () if right else (_wrong(question, told, asked),)
+    return Marked(question.asks, question.points, right=right, says=(*says, *besides))
+
+
+def _wrong(question: Question, told: str, asked: Callable[[str], str | int]) -> str:
     if not told:
-        return Marked(name, points, right=False, says=("not answered yet",))
-    if told == str(asked(question.answer)):
-        return Marked(name, points, right=True)
+        return "not answered yet"
     for other, says in question.mistakes.items():
         if told == str(asked(other)):
-            return Marked(name, points, right=False, says=(f"{told}: {says}",))
-    return Marked(name, points, right=False, says=(f"{told}: {question.says}",))
+            return f"{told}: {says}"
+    return f"{told}: {question.says}"
+
+
+def _as_text(given: Given) -> str:
+    """An answer as answers are compared: 12.0 is 12."""
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))
+    return "" if given is None else str(given).strip()
 
 
 # ── what the lab runs ──
@@ -201,9 +239,8 @@ def _program(work: Work, program: str, scratch: Path, running: Running) -> list[
         says = (f"there is no {program}; flowlab exercise reset brings the starter back",)
         return [Marked(one.name, one.points, right=False, says=says) for one in checks]
     cases = [_case(work, one, scratch / str(number)) for number, one in enumerate(checks)]
-    outcomes = conform(
-        cases, [Collector("custom", settings)], way_in()[0], running.jobs, lambda _: None
-    )
+    way = running.way or way_in()[0]
+    outcomes = conform(cases, [Collector("custom", settings)], way, running.jobs, lambda _: None)
     of_case = {outcome.case.name: outcome for outcome in outcomes}
     return [_marked(one, of_case[str(number)]) for number, one in enumerate(checks)]
 

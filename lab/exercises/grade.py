@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lab.capsule.outside import find_way
 from lab.described import WrongFile
 from lab.exercises.check import Marked, Running, check
 from lab.exercises.jail import Jail
@@ -16,6 +17,7 @@ from lab.exercises.submissions import NotTaken, taken
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lab.capsule.outside import Way
     from lab.exercises.model import Exercise
     from lab.exercises.submissions import Submission
 
@@ -58,10 +60,15 @@ def grade(
 
     Returns:
         The grades, in the order of the submissions.
+
+    Raises:
+        CannotEnter: programs of strangers cannot be shut in here.
     """
+    # Once for all: who is refused later must not run in the machine's own network instead.
+    way = None if exercise.parts.program is None else find_way(sudo=False)
 
     def one(number: int) -> Grade:
-        graded = _graded(submissions[number], exercise, number)
+        graded = _graded(submissions[number], exercise, number, way)
         watch(graded)
         return graded
 
@@ -69,13 +76,13 @@ def grade(
         return list(crew.map(one, range(len(submissions))))
 
 
-def _graded(submission: Submission, exercise: Exercise, number: int) -> Grade:
+def _graded(submission: Submission, exercise: Exercise, number: int, way: Way | None) -> Grade:
     with tempfile.TemporaryDirectory(prefix="flowlab-grade-") as scratch:
         # The jail's user has to come through; nobody else knows the folder's name.
         Path(scratch).chmod(0o711)
         try:
             work, notes = taken(submission, exercise, Path(scratch) / "submission")
-            marked = check(work, Running(Jail(number).command, _PATIENCE_S, jobs=1))
+            marked = check(work, Running(Jail(number).command, _PATIENCE_S, jobs=1, way=way))
         except (NotTaken, WrongFile) as wrong:
             said = str(wrong).replace(f"{scratch}/submission/", "")
             return Grade(submission, _nothing(exercise), tuple(said.splitlines()))

@@ -15,6 +15,9 @@ from lab.exercises.work import own_scenario
 from lab.expect import expected
 from lab.scenario.document import read
 from lab.scenario.load import inspect_octets
+from lab.scenario.model import PARALLEL
+from lab.scenario.parts import take_apart
+from lab.traffic.base import Scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +25,19 @@ if TYPE_CHECKING:
 
     from lab.exercises.work import Work
     from lab.scenario.model import Scenario
+    from lab.traffic import Traffic
 
 _MOST_S: Final = 60.0
 _MOST_PACKETS: Final = 20_000
 _MOST_PAYLOAD_OCTETS: Final = 20 << 20
 _MOST_HOSTS: Final = 16
+_MOST_SWITCHES: Final = 32
 _MOST_OCTETS: Final = 1 << 16
+_MOST_STEPS: Final = 50
+_MOST_EXPECTATIONS: Final = 100
+_MOST_PLANNED: Final = 5 * _MOST_PACKETS
+"""Packets that steps may declare, as they reckon it themselves: some reckon with more than they
+send, so what is a little more than enough is planned, and counted."""
 _MOST_LINES: Final = 4
 _NAME: Final = "mine"
 
@@ -53,8 +63,11 @@ def staged(work: Work, scratch: Path) -> Staged | tuple[str, ...]:
         text = own_scenario(work.exercise, work.learner)
         place = json.dumps(str(mine.resolve()))
         octets = text.replace(f"file: {parts.staged}", f"file: {place}").encode()
-    elif any(_files(read(octets, parts.staged).data)):
+    document = read(octets, parts.staged)
+    if parts.scenario is None and any(_files(document.data)):
         return ("it names a file; a scenario that is handed in has to stand by itself",)
+    if too_much := _too_much_to_plan(document.data):
+        return (too_much,)
     inspection = inspect_octets(octets, parts.staged)
     if inspection.scenario is None:
         return tuple(map(str, inspection.faults[:_MOST_LINES]))
@@ -77,14 +90,56 @@ def _files(data: Any) -> Iterator[str]:
             yield from _files(one)
 
 
+def _too_much_to_plan(data: Any) -> str:
+    """Why a document is not even looked into: a line of it can declare a million packets.
+
+    Whoever looks into one plans the steps that are well formed, whatever else is wrong. So this
+    comes first, and goes by what each step says of itself.
+    """
+    steps, expectations = _steps(data), _listed(data, "expect")
+    if steps > _MOST_STEPS:
+        return f"{steps} steps are too many; {_MOST_STEPS} have to do"
+    if len(expectations) > _MOST_EXPECTATIONS:
+        return f"{len(expectations)} expectations are too many; {_MOST_EXPECTATIONS} have to do"
+    parts = take_apart(data, None)
+    if parts.topology is not None:
+        hosts, switches = len(parts.topology.hosts), len(parts.topology.switches)
+        if hosts > _MOST_HOSTS:
+            return f"{hosts} hosts are too many; {_MOST_HOSTS} have to do"
+        if switches > _MOST_SWITCHES:
+            return f"{switches} switches are too many; {_MOST_SWITCHES} have to do"
+    packets = sum(_sends(one.value) for one in parts.steps if one.value is not None)
+    return _too_many_packets(packets, _MOST_PLANNED)
+
+
+def _listed(data: Any, key: str) -> list[Any]:
+    below = data.get(key) if isinstance(data, dict) else None
+    return below if isinstance(below, list) else []
+
+
+def _steps(data: Any) -> int:
+    """How many steps a document has, well formed or not."""
+    return sum(len(_listed(stage, PARALLEL)) or 1 for stage in _listed(data, "traffic"))
+
+
+def _sends(step: Traffic) -> int:
+    """Packets that a step declares; of a conversation its flows, each of which has one at least."""
+    once = step.frames if isinstance(step, Scheduled) else max(1, step.source_ports)
+    return once * step.repeat
+
+
+def _too_many_packets(packets: int, most: int) -> str:
+    if packets <= most:
+        return ""
+    return f"{packets} packets are too many; {_MOST_PACKETS} have to do"
+
+
 def _too_much(scenario: Scenario) -> str:
-    hosts = len(scenario.build_topology().hosts)
-    if hosts > _MOST_HOSTS:
-        return f"{hosts} hosts are too many; {_MOST_HOSTS} have to do"
+    """Why what was planned is not run."""
     flows = expected(scenario).flows
     packets = sum(flow.packets or 0 for flow in flows)
-    if packets > _MOST_PACKETS:
-        return f"{packets} packets are too many; {_MOST_PACKETS} have to do"
+    if too_many := _too_many_packets(packets, _MOST_PACKETS):
+        return too_many
     payload_octets = sum(flow.payload_octets or 0 for flow in flows)
     if payload_octets > _MOST_PAYLOAD_OCTETS:
         return f"TCP carries {payload_octets} octets; {_MOST_PAYLOAD_OCTETS} have to do"

@@ -122,10 +122,17 @@ def taken(submission: Submission, exercise: Exercise, folder: Path) -> tuple[Wor
         copy.write_bytes(plain)
     if not (folder / wanted).is_file():
         raise NotTaken(f"there is no {wanted} in it")
+    _open_to_all(folder)
     return Work(folder, exercise, submission.learner), (
         *notes,
         *_begun_otherwise(folder, submission, exercise),
     )
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read a folder, whatever the umask: its jail's user is nobody here."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _place_of(wanted: str, folder: Path) -> Path:

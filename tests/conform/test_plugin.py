@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from collector.check import Break, Check, Outcome, Verdict
+from collector.key import FlowKey
+from lab import pytest_plugin
+from lab.capsule.outside import Way
 from lab.corpus import CORPUS
+from lab.runner import Ran
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = (ROOT / "tests" / "conform" / "broken.yaml").read_text(encoding="utf-8")
@@ -24,6 +29,17 @@ def test_one_of_the_bundled_cases(flowlab_replay, flowlab_collector):
 def test_a_scenario(flowlab_run):
     assert flowlab_run("one-datagram").verdict.outcome == "PASS"
 """
+
+
+KEY = FlowKey(4, "10.0.0.1", "10.0.0.2", 17, 40000, 5001)
+
+
+def ran(outcome, *checks, notes=(), breaks=()):
+    return Ran(Path("run/folder"), Verdict("case", outcome, checks, breaks, notes), 1.0, None, None)
+
+
+def checked(outcome, why):
+    return Check("netflow", "s1", KEY, "packets", 10, 9, outcome, why)
 
 
 @pytest.fixture
@@ -86,3 +102,51 @@ def test_a_collector_that_does_not_exist_is_said(project):
     code, told = project("--flowlab-collector", "nobody")
     assert code == pytest.ExitCode.USAGE_ERROR
     assert "there is no collector 'nobody'" in told
+
+
+@pytest.mark.parametrize(
+    ("skipped", "told"),
+    [
+        (ran(Outcome.SKIPPED, notes=("iperf3 is not installed",)), "iperf3 is not installed"),
+        (
+            ran(
+                Outcome.SKIPPED,
+                checked(Outcome.SKIPPED, "softflowd is not there"),
+                checked(Outcome.SKIPPED, "softflowd is not there"),
+                notes=("of something else",),
+            ),
+            "softflowd is not there",
+        ),
+    ],
+)
+def test_a_run_that_is_skipped_is_a_test_that_is_skipped_and_says_why(
+    tmp_path, monkeypatch, skipped, told
+):
+    class Prepared:
+        def __init__(self, *_):
+            pass
+
+        def run(self, _):
+            return skipped
+
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr("lab.capsule.outside.find_way", lambda **_: Way(()))
+    monkeypatch.setattr("lab.runner.Prepared", Prepared)
+    with pytest.raises(pytest.skip.Exception) as said:
+        pytest_plugin.run("one-datagram", tmp_path)
+    assert str(said.value) == told
+
+
+def test_a_run_that_is_invalid_says_why_each_check_is_but_not_of_thousands():
+    lost = checked(Outcome.INVALID, "lost on the way")
+    passed = checked(Outcome.PASS, "all is well")
+    broken = ran(Outcome.INVALID, lost, passed, breaks=(Break("sent → wire", "9 of 10"),))
+    said = str(pytest_plugin.RunFailed(broken))
+    assert "INVALID  case" in said
+    assert "sent → wire: 9 of 10" in said
+    assert "INVALID  netflow at s1" in said
+    assert "expected 10, observed 9; lost on the way" in said
+    assert "all is well" not in said
+    many = str(pytest_plugin.RunFailed(ran(Outcome.INVALID, *[lost] * 1000)))
+    assert "  and 960 checks more" in many
+    assert many.count("lost on the way") == 40

@@ -163,13 +163,38 @@ def test_an_answer_to_another_question_is_told_so(begun, name, key, given, told)
 
 def test_answers_that_are_no_answers_are_told_with_their_place(begun):
     work = begun(FIRST)
-    for text, told in (
-        ("flows: [1]", "answers.yaml:1"),
-        ("nosuch: 3", "nobody asked for 'nosuch'"),
-    ):
-        (work.folder / "answers.yaml").write_text(text)
-        with pytest.raises(WrongFile, match=told):
-            check(work)
+    (work.folder / "answers.yaml").write_text("flows: [1]")
+    with pytest.raises(WrongFile, match=r"answers\.yaml:1"):
+        check(work)
+
+
+def test_a_fraction_is_an_answer_and_costs_the_others_nothing(begun):
+    work = begun(ONE_IN)
+    true = answers(work)
+    given = {one.key: true[one.answer] for one in work.exercise.parts.questions}
+    file = work.folder / "answers.yaml"
+    file.write_text(yaml.safe_dump(given | {"error_percent": given["error_percent"] + 0.5}))
+    marked = {one.name: one for one in check(work)}
+    (wrong,) = [one for one in marked.values() if not one.right]
+    assert wrong.says[0].startswith(f"{given['error_percent']}.5: ")
+    file.write_text(yaml.safe_dump(given | {"error_percent": float(given["error_percent"])}))
+    assert all(one.right for one in check(work))
+
+
+def test_a_misspelt_key_costs_its_own_question_and_is_told_there(begun):
+    work = begun(FIRST)
+    true = answers(work)
+    given = {one.key: true[one.answer] for one in work.exercise.parts.questions}
+    (work.folder / "answers.yaml").write_text(
+        yaml.safe_dump({"recods" if key == "records" else key: one for key, one in given.items()})
+    )
+    (wrong,) = [one for one in check(work) if not one.right]
+    told = "answers.yaml: nobody asked for 'recods'; did you mean 'records'?"
+    assert wrong.says == ("not answered yet", told)
+    (work.folder / "answers.yaml").write_text(yaml.safe_dump({**given, "remark": "easy"}))
+    marked = check(work)
+    assert all(one.right for one in marked)
+    assert says(marked) == "answers.yaml: nobody asked for 'remark'"
 
 
 def test_every_learner_has_other_numbers_and_always_the_same(begun):
@@ -280,6 +305,15 @@ def test_a_scenario_handed_in_stands_by_itself_and_is_small(begun):
             short.replace("single", "{single: {hosts: 17}}") % "{udp: {from: h1, to: h2}}",
             "17 hosts",
         ),
+        (
+            short.replace("single", "{custom: {hosts: [h1, h2], switches: [%s], links: [%s]}}")
+            % (
+                ", ".join(f"s{number}" for number in range(1, 34)),
+                ", ".join(["[h1, s1]", "[h2, s33]", *(f"[s{n}, s{n + 1}]" for n in range(1, 33))]),
+                "{udp: {from: h1, to: h2}}",
+            ),
+            "33 switches are too many; 32 have to do",
+        ),
         (short % "{udp: {from: h1, too: h2}}", "scenario.yaml:1:"),
         ("", "scenario.yaml:1:1"),
     ):
@@ -289,6 +323,38 @@ def test_a_scenario_handed_in_stands_by_itself_and_is_small(begun):
         assert not any(one.right for one in (first, *others))
     (work.folder / "scenario.yaml").unlink()
     assert "there is no scenario.yaml" in says(check(work))
+
+
+@pytest.mark.parametrize(
+    ("traffic", "more", "told"),
+    [
+        ("- flood: {from: h1, to: h2, packets: 1000000}", "", "1000000 packets are too many"),
+        ("- flood: {from: h1, to: h2, packets: 5000}\n" * 41, "", "205000 packets are too"),
+        ("- flood: {from: h1, to: h2, packets: 1000000}\n- nonsense: x", "", "1000000 packets"),
+        ("- udp: {from: h1, to: h2, flows: 1000, repeat: 1000}", "", "1000000 packets are too"),
+        ("- scan: {from: h1, to: h2, ports: 1-65535}\n" * 1000, "", "1000 steps are too many"),
+        (
+            "- parallel:\n" + "  - flood: {from: h1, to: h2}\n" * 51,
+            "",
+            "51 steps are too many; 50 have",
+        ),
+        (
+            "- udp: {from: h1, to: h2}",
+            "expect: [" + "{flow: {from: h1, to: h2}, packets: 1}, " * 101 + "]",
+            "101 expectations are too many; 100 have to do",
+        ),
+    ],
+)
+def test_what_nobody_could_run_is_not_even_planned(begun, monkeypatch, traffic, more, told):
+    """To plan it would take more memory than a teacher's machine has."""
+    monkeypatch.setattr("lab.exercises.stage.inspect_octets", lambda *_: pytest.fail("planned"))
+    work = begun("16-your-own-question")
+    text = f"title: t\ntopology: single\nexporters: [netflow]\ntraffic:\n{traffic}\n{more}\n"
+    assert len(text) < 1 << 16
+    (work.folder / "scenario.yaml").write_text(text)
+    first, *others = check(work)
+    assert told in "".join(first.says), first.says
+    assert not any(one.right for one in (first, *others))
 
 
 def test_an_application_is_not_graded_since_nothing_shuts_it_in(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from lab.capsule.outside import CannotEnter, Way
 from lab.cli import main
 from lab.conform.run import way_in
 from lab.exercises import jail
@@ -28,6 +29,7 @@ from lab.report.grades.write import FORMS
 from tests.exercises.hostile import EXERCISE, PROGRAM, PROGRAMS, hand_in
 
 FIRST = "01-first-flows"
+LEFT_OUT = ("flows", "octets")
 
 
 def why_no_jail():
@@ -144,7 +146,61 @@ print(json.dumps({
     assert seen["namespaces"] != 0
 
 
+def test_where_nothing_shuts_programs_in_none_is_run(tmp_path, monkeypatch):
+    def refused(**_):
+        raise CannotEnter("no namespaces for anybody")
+
+    hand_in(tmp_path / "ada", solution())
+    monkeypatch.setattr("lab.exercises.jail.missing", lambda: "")
+    monkeypatch.setattr("lab.exercises.grade.find_way", refused)
+    monkeypatch.setattr("lab.exercises.check.conform", lambda *_: pytest.fail("it was run"))
+    done = CliRunner().invoke(main, ["grade", str(tmp_path), "--exercise", EXERCISE])
+    assert done.exit_code == 4, done.output
+    assert "cannot be shut in here: no namespaces for anybody" in done.output
+
+
+def test_the_way_into_capsules_is_found_once_and_for_all(tmp_path, monkeypatch):
+    """A probe that fails later would let a stranger's program into the machine's own network."""
+    for name in ("ada", "ben"):
+        hand_in(tmp_path / name, solution())
+    found = iter([Way(("enter",))])
+    taken_by = []
+
+    def conform(*given):
+        taken_by.append(given[2])
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr("lab.exercises.grade.find_way", lambda **_: next(found))
+    monkeypatch.setattr("lab.exercises.check.way_in", lambda: (None, "refused this time"))
+    monkeypatch.setattr("lab.exercises.check.conform", conform)
+    marks = graded(tmp_path)
+    assert "far enough" in words(marks["ada"])
+    assert taken_by == [Way(("enter",))] * 2
+
+
 # ── folders that mean harm ──
+
+
+def test_a_copy_can_be_read_by_its_jails_user_whatever_the_umask(tmp_path):
+    hand_in(tmp_path / "ada", solution())
+    (tmp_path / "ada" / "more" / "below").mkdir(parents=True)
+    (tmp_path / "ada" / "more" / "below" / "data.txt").write_text("x")
+    before = os.umask(0o077)
+    try:
+        work, _ = taken(handed_in(tmp_path)[0], find(EXERCISE), tmp_path / ".copy")
+    finally:
+        os.umask(before)
+    modes = {
+        str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777
+        for path in (work.folder, *work.folder.rglob("*"))
+    }
+    assert modes == {
+        ".copy": 0o755,
+        ".copy/more": 0o755,
+        ".copy/more/below": 0o755,
+        ".copy/more/below/data.txt": 0o644,
+        f".copy/{PROGRAM}": 0o644,
+    }
 
 
 def test_links_lead_nowhere(tmp_path):
@@ -222,7 +278,6 @@ def test_a_roster_says_whose_a_folder_is(tmp_path):
     ("text", "told"),
     [
         ("flows: [1]", "answers.yaml:1:8"),
-        ("nosuch: 1", "nobody asked for 'nosuch'"),
         ("", "answers.yaml"),
     ],
 )
@@ -233,6 +288,18 @@ def test_answers_that_cannot_be_read_are_told_to_their_maker(tmp_path, text, tol
     assert one.points == 0
     assert told in words(one)
     assert "/" not in one.says[0].partition(":")[0]
+
+
+def test_a_misspelt_key_and_a_fraction_leave_the_other_points(tmp_path):
+    answered(tmp_path / "ada", "ada")
+    file = tmp_path / "ada" / "answers.yaml"
+    given = yaml.safe_load(file.read_text())
+    given["flowz"] = given.pop("flows")
+    file.write_text(yaml.safe_dump(given | {"octets": given["octets"] + 0.5}))
+    one = graded(tmp_path, find(FIRST))["ada"]
+    lost = sum(part.points for part in find(FIRST).parts.questions if part.key in LEFT_OUT)
+    assert one.points == 8 - lost
+    assert "nobody asked for 'flowz'; did you mean 'flows'?" in words(one)
 
 
 # ── reports ──

@@ -150,6 +150,19 @@ def test_the_newest_run_is_shown_and_only_new_ones_if_asked(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     assert newest(tmp_path).parent.name == "b"
     assert newest(tmp_path, since="2026-01-03") is None
+    running = tmp_path / "a" / "2026-01-01T00-00-00.000000Z"
+    prepared = tmp_path / "b" / "2026-01-02T00-00-00.000000Z"
+    for name in ("wire/s1-eth1-in.pcap", "exports.pcap", "witnesses.json"):
+        (running / name).parent.mkdir(exist_ok=True)
+        (running / name).touch()
+        assert newest(tmp_path) == running, name
+        assert newest(tmp_path, since="2026-01-02") == prepared
+        (running / name).unlink()
+    (running / "exports.pcap").touch()
+    (prepared / "wire").mkdir()
+    assert newest(tmp_path) == running
+    (prepared / "wire" / "s1-eth1-in.pcap").touch()
+    assert newest(tmp_path) == prepared
     board = Board(tmp_path)
     board.look()
     assert board.run() is None

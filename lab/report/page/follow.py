@@ -344,8 +344,9 @@ class Following:
             verdict = _json(self.folder / "verdict.json")
             witnesses = _json(self.folder / "witnesses.json")
             if not self._begun_ns:
-                begun_ns = witnesses.get("traffic_started_ns") or witnesses["started_ns"]
-                self._begun_ns = self._now_ns = int(begun_ns)
+                # A capsule that died has not said when it began: then it is the first frame.
+                begun_ns = witnesses.get("traffic_started_ns") or witnesses.get("started_ns")
+                self._begun_ns = self._now_ns = int(begun_ns or 0)
             ended_ns = witnesses.get("traffic_finished_ns")
             if ended_ns and self._begun_ns:
                 self._ended_s = self._since(int(ended_ns))

@@ -35,6 +35,8 @@ _EVERY_S: Final = 0.4
 _READY_S: Final = 10.0
 _STREAMS: Final = 64
 """At a time: a class, and not more than that."""
+_BEGUN: Final = ("exports.pcap", "witnesses.json")
+"""What a run folder has one of, at the latest when packets can be on the wire."""
 _SCRIPTS: Final = "".join(
     f'<script type="module" src="{name}.js"></script>\n' for name in ("vega", "page")
 )
@@ -50,7 +52,7 @@ _HEADERS: Final = {
 
 
 class Board:
-    """The run that is shown: one, or always the newest."""
+    """The run that is shown: one, or always the newest that has begun."""
 
     def __init__(self, runs: Path, folder: Path | None = None, since: str = "") -> None:
         """Nothing is read yet.
@@ -115,14 +117,28 @@ class Board:
 
 
 def newest(runs: Path, since: str = "") -> Path | None:
-    """The run folder that was made last; folders are called by their time."""
+    """The run that began last, by when its folder was made, which folders are called by.
+
+    While a run is under way the folder of the next one may be made already. It has to wait until
+    something is in it, unless no run has begun at all.
+    """
     found = [
         run
         for scenario in runs.glob("*/")
         for run in scenario.glob("????-??-??T*Z")
         if run.name >= since
     ]
-    return max(found, key=lambda run: run.name, default=None)
+    found.sort(key=lambda run: run.name, reverse=True)
+    return next(filter(_has_begun, found), found[0] if found else None)
+
+
+def _has_begun(run: Path) -> bool:
+    """Whether anything was witnessed of a run."""
+    if any((run / name).exists() for name in _BEGUN):
+        return True
+    with contextlib.suppress(OSError):  # it may have been dropped meanwhile
+        return any((run / "wire").iterdir())
+    return False
 
 
 class Page:
