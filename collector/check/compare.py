@@ -239,13 +239,7 @@ def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
     points = {(point.exporter, point.observation_point): point for point in expected.points}
     for one in expected.explicit:
         if not one.asked:
-            key = one.keys[0] if one.keys else None
-            why = (
-                f"{one.label} is asked of nobody: no exporter is where such a flow surely comes by"
-            )
-            yield Check(
-                "", "", key, next(iter(one.measures), "not"), None, None, Outcome.INVALID, why
-            )
+            yield _asked_of_nobody(one)
             continue
         asked = [(points[place.exporter, place.switch], place.why_not) for place in one.asked]
         if one.absent is not None:
@@ -266,6 +260,14 @@ def _explicit(expected: Expected, evidence: Evidence) -> Iterator[Check]:
                 continue
             for measure in one.measures:
                 yield _check(point, one.keys[0], measure, None, None, Outcome.SKIPPED, lacking)
+
+
+def _asked_of_nobody(one: Explicit) -> Check:
+    key = one.keys[0] if one.keys else None
+    measure, region = next(iter(one.measures.items()), ("not", Region(0, 0)))
+    why = f"{one.label} is asked of nobody: no exporter is where such a flow surely comes by"
+    wanted = region.to_json()
+    return Check("nobody", "nowhere", key, measure, wanted, None, Outcome.INVALID, why)
 
 
 def _told(point: Point, flows: Iterable[ExpectedFlow]) -> dict[FlowKey, FlowKey]:
