@@ -7,12 +7,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from collector.check.counts import KEY, Counts
-from collector.check.model import Check, Counted, Outcome, together
+from collector.check.model import Check, Counted, Outcome, has, together
 from collector.check.plain import SLACK_NS
 from collector.check.records import ASKED
 from collector.check.sampling import sampled_checks
 from collector.check.tolerance import Region, Tolerance
-from collector.key import TCP, FlowKey, flags_text
+from collector.key import FlowKey, flags_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,7 +93,7 @@ def _exact(
             left = evidence.left.get((point.observation_point, gone.key))
             moved_ms = evidence.witnesses.clock_moved_ms or 0
             yield _times(point, told.key, seen, wire, left, moved_ms)
-        elif _has(told.key, measure):
+        elif has(told.key, measure):
             yield _counted(point, told, measure, expected, seen, wire, again=again)
     if point.tells_egress and flow.reactive:
         why = "by how many ports each packet left was the controller's affair"
@@ -106,13 +106,6 @@ def _exact(
             longer = flow.retag_octets if measure == "octets_l2" else 0
             check = _counted(point, gone, measure, expected, out, wire, times, longer=longer)
             yield replace(check, measure=egress)
-
-
-def _has(key: FlowKey, measure: str) -> bool:
-    """Whether a flow has what is measured: only TCP has flags, only IP has layer 3 octets."""
-    if measure == "tcpControlBits":
-        return bool(key.ip_version) and key.protocol == TCP
-    return measure != "octets_l3" or bool(key.ip_version)
 
 
 def _counted(

@@ -48,6 +48,13 @@ def kinds_of(key: FlowKey) -> set[str]:
     return {f"ipv{key.ip_version}", "ip", protocol, f"{protocol}/{key.destination_port}"}
 
 
+def has(key: FlowKey, measure: str) -> bool:
+    """Whether a flow has what is measured: only TCP has flags, only IP has layer 3 octets."""
+    if measure == "tcpControlBits":
+        return bool(key.ip_version) and key.protocol == TCP
+    return measure != "octets_l3" or bool(key.ip_version)
+
+
 def why_unseen(not_seen: Mapping[str, str], kinds: AbstractSet[str]) -> str | None:
     """Why packets of these kinds are not reported; None if they are.
 

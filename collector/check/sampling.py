@@ -21,7 +21,7 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from collector.check.model import Check, Counted, Outcome, together
+from collector.check.model import Check, Counted, Outcome, has, together
 from collector.check.tolerance import Region
 
 if TYPE_CHECKING:
@@ -284,9 +284,9 @@ def _octets(
 
 
 def _octets_of(point: Point, flow: ExpectedFlow) -> Iterator[str]:
-    """What a point tells of a flow's octets; only IP has those of layer 3."""
+    """What a point tells of a flow's octets, as far as the flow has them."""
     for measure in _OCTETS:
-        if measure in point.measures and (flow.key.ip_version or measure != "octets_l3"):
+        if measure in point.measures and has(flow.key, measure):
             yield measure
 
 

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from lab.exercises.model import SOLUTION, STARTER, find
+from tests.support import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ while True:
 READS_OTHERS = f"""{_LISTENS}
 import glob
 told = {{}}
-for place in ("/work", "/home", "/root", "/tmp", "/var", "/srv", "/proc/1/root/tmp"):
+for place in ({str(ROOT)!r}, "/home", "/root", "/tmp", "/var", "/srv", "/proc/1/root/tmp"):
     for pattern in ("**/solution/*", "**/collector.py", "**/truth*", "**/exports.pcap"):
         for found in glob.iglob(f"{{place}}/{{pattern}}", recursive=True):
             if os.path.realpath(found) != os.path.realpath(__file__):
