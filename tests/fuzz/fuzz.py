@@ -5,7 +5,7 @@
 
 CORPUS is a folder; if it is empty it is filled with `seeds`. The other options are libFuzzer's. A
 case that breaks a rule of `check` is written to a file `crash-…`; how to keep what was learned says
-`found`. Atheris itself keeps some 100 kB of every case, the decoders keep nothing (`test_found`): so
+`found`. Atheris itself keeps 100 kB of every case, the decoders keep nothing (`test_found`): so
 let it run for ten minutes, then again; it goes on where it was.
 """
 
