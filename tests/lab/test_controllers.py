@@ -119,3 +119,11 @@ traffic:
 """
     flowlab("run", flowlab.scenario(text))
     assert flowlab.verdict()["verdict"] == "PASS"
+
+
+def test_a_broken_recording_of_what_the_controller_handed_back_shows_nothing(flowlab):
+    folder = flowlab.ran("learning-switch")
+    recording = max(folder.glob("wire/*-controller.pcap"), key=lambda one: one.stat().st_size)
+    recording.write_bytes(recording.read_bytes()[:-5])
+    said = flowlab("check", str(folder), code=3)
+    assert f"the capture {recording.name} is broken" in said

@@ -77,3 +77,10 @@ def test_the_exporters_are_judged_by_what_they_sent(flowlab):
     assert {check["verdict"] for check in told} == {"PASS"}
     account = json.loads((flowlab.latest() / "faults.json").read_text(encoding="utf-8"))
     assert account["struck"]["drop"] > 50
+
+
+def test_what_befell_the_datagrams_said_in_another_shape_is_no_run(flowlab):
+    folder = flowlab.ran("reordered-datagrams")
+    (folder / "faults.json").write_text('{"restarts": [], "struck": ["reorder"]}')
+    said = flowlab("check", str(folder), code=2)
+    assert "faults.json is not what a run writes" in said

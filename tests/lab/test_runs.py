@@ -18,7 +18,7 @@ from collector import pcap
 from collector.flows import flow_key, wire_flows
 from collector.key import UDP, FlowKey
 from exporters.ipfix_flow import FIRST_DOMAIN
-from lab import judge
+from lab.judge import judge_folder, run
 from lab.library import all_scenarios
 from tests.differential.compare import Case, compare
 from tests.differential.disagreements import DISAGREEMENTS
@@ -329,14 +329,14 @@ traffic:
 
 def test_a_second_target_that_is_told_less_fails(flowlab, monkeypatch):
     folder = flowlab.ran("two-targets")
-    by_target = judge._by_target
+    by_target = run.by_target
 
     def forgetful(rows, points):
         own, copied = by_target(rows, points)
         return own, copied[1:]
 
-    monkeypatch.setattr(judge, "_by_target", forgetful)
-    verdict = judge.judge_folder(folder).to_json()
+    monkeypatch.setattr(run, "by_target", forgetful)
+    verdict = judge_folder(folder).to_json()
     red = [check["measure"] for check in verdict["checks"] if check["verdict"] == "FAIL"]
     assert red == ["packets told to ::1"]
 
