@@ -13,7 +13,7 @@ import select
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,11 @@ class Browser:
         """Write what is seen as PNG."""
         shot = self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
+
+    def close(self) -> None:
+        """End the browser in order: one that is terminated leaves a folder behind."""
+        self._session = None
+        self._call("Browser.close")
 
     def dark(self, *, on: bool) -> None:
         """Prefer dark colours, or light ones."""
@@ -142,7 +147,11 @@ def browser(folder: Path) -> Iterator[Browser]:
     os.close(theirs)
     os.close(answers)
     try:
-        yield Browser(to, back)
+        page = Browser(to, back)
+        yield page
+        page.close()
+        with suppress(subprocess.TimeoutExpired):
+            started.wait(10)
     finally:
         started.terminate()
         try:

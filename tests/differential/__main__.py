@@ -16,12 +16,12 @@ _BEGINNING: Final = """\
 <!-- Made from tests/differential/disagreements.py by `python -m tests.differential`. -->
 
 flowlab's decoders are compared with others, record by record, as Debian 12 has them. What is
-compared: the exports of every run of the library's scenarios (in `./flowlab test`), the golden
-captures, and generated captures of every feature of the formats. Of each record, every field that
-both can say must be equal. What is known to differ is in the tables below; each line has its
-condition and a prediction in `tests/differential/disagreements.py`: a difference that is not
-declared makes the tests fail, and so does a declared one that is gone. What the tables say of a
-peer's inside is concluded from what it prints; only its source could prove it.
+compared: the first datagrams of each exporter in every run of the library's scenarios (in
+`./flowlab test`), the golden captures, and generated captures of every feature of the formats. Of
+each record, every field that both can say must be equal. What is known to differ is in the tables
+below; each line has its condition and a prediction in `tests/differential/disagreements.py`: a
+difference that is not declared makes the tests fail, and so does a declared one that is gone. What
+the tables say of a peer's inside is concluded from what it prints; only its source could prove it.
 
 {peers}
 """
