@@ -9,7 +9,9 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import time
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from collector.recording import Writer
+from lab.report.page import serve
 from lab.report.page.follow import Following, Tail
 from lab.report.page.serve import Board, newest
 from lab.report.page.write import vega
@@ -166,7 +169,58 @@ def test_the_newest_run_is_shown_and_only_new_ones_if_asked(tmp_path):
     board = Board(tmp_path)
     board.look()
     assert board.run() is None
-    assert board.seen("s1") == {"run": None, "stage": "waiting"}
+    assert json.loads(board.state("s1")) == {"run": None, "stage": "waiting"}
+
+
+def test_a_page_too_many_says_so_and_gets_its_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "_STREAMS", 0)
+    with (
+        serve.Page(Board(tmp_path / "runs"), (socket.AF_INET, "127.0.0.1", 0)) as served,
+        browser(tmp_path) as page,
+    ):
+        page.go(served.address)
+        page.until("document.getElementById('stage').textContent.includes('this page is full')")
+        monkeypatch.setattr(serve, "_STREAMS", 1)
+        page.until("document.getElementById('stage').textContent == 'waiting for a run'")
+
+
+def test_what_is_said_aloud_is_said_once(run, tmp_path):
+    with (
+        serve.Page(Board(run.parents[1], run), (socket.AF_INET, "127.0.0.1", 0)) as served,
+        browser(tmp_path) as page,
+    ):
+        page.go(served.address)
+        page.until("document.getElementById('verdict').textContent == 'PASS'")
+        page.says(
+            "new MutationObserver(all => { window.spoken = (window.spoken ?? 0) + all.length })"
+            ".observe(document.getElementById('stage'), {childList: true})"
+        )
+        page.says(
+            "new MutationObserver(all => { window.spoken = (window.spoken ?? 0) + all.length })"
+            ".observe(document.getElementById('end'), {childList: true, subtree: true})"
+        )
+        before = page.says("Number(document.body.dataset.states)")
+        page.says("document.querySelector('#switches input[value=s2]').click()")
+        page.until(f"Number(document.body.dataset.states) > {before}")
+        assert page.says("window.spoken ?? 0") == 0
+
+
+def test_a_run_of_yesterday_is_as_long_as_it_was(run):
+    following = Following(run)
+    while not following.is_over:
+        following.look(time.time_ns() + 86_400_000_000_000)
+    assert following.seen("s1")["s"] < 60
+
+
+def test_a_run_that_was_killed_is_as_long_as_it_was(run, tmp_path):
+    killed = tmp_path / "killed"
+    shutil.copytree(run, killed)
+    for name in ("verdict.json", "witnesses.json"):
+        (killed / name).unlink()
+    following = Following(killed)
+    for _ in range(3):
+        following.look(time.time_ns() + 86_400_000_000_000)
+    assert following.seen("s1")["s"] < 60
 
 
 def test_who_does_not_know_the_token_gets_nothing(run, flowlab):

@@ -135,8 +135,21 @@ def test_a_browser_shows_a_file_as_it_shows_a_run_that_happens(run, tmp_path):
         links = page.says("[...document.querySelectorAll('#links li')].map(one => one.textContent)")
         assert len(links) == 3
         assert not any(" 0 packets" in link for link in links)
-        page.says("document.querySelector('#datagrams button').click()")
-        page.until("document.querySelectorAll('#octets tr').length > 10")
+        # Of the many datagrams a file has a few; what cannot be opened is no button.
+        assert re.fullmatch(
+            r"The first of each sender, of \d+",
+            page.says("document.getElementById('count').textContent"),
+        )
+        assert "as they arrive" not in page.says("document.querySelector('main').innerText")
+        assert not page.says("document.title.includes('live')")
+        buttons = "document.querySelectorAll('#datagrams button, #flows button')"
+        assert page.says("document.querySelectorAll('#flows tr').length") > 3
+        for number in range(page.says(f"{buttons}.length")):
+            page.says(f"{buttons}[{number}].click()")
+            page.until("document.querySelectorAll('#octets tr').length > 5")
+            assert "no longer kept" not in page.says(
+                "document.getElementById('octets-title').textContent"
+            )
         page.says("document.querySelector('#switches input[value=s2]').click()")
         page.until(f"{panes} == 3")
         page.says("window.scrollTo(0, 0)")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lab.report.page.panes import COLOURS, SCHEMA
+from lab.report.page.panes import COLOURS, SCHEMA, colour_of
 from lab.report.page.readings import COUNTED, WIRE
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ _OUTCOMES: Final = {
     "INVALID": "#E69F00",
     "SKIPPED": "#BBBBBB",
 }
+
+_DASHES: Final = [[1, 0], [8, 2], [2, 2], [8, 2, 2, 2], [12, 6], [4, 4], [12, 2, 2, 2, 2, 2]]
+"""Lines are told apart by more than their colours; seven of these go round with six of those."""
+_LEGEND: Final = {"symbolType": "stroke", "symbolSize": 900, "symbolStrokeWidth": 2}
+"""A piece of the line itself."""
 
 Chart = dict[str, Any]
 
@@ -49,12 +54,18 @@ def _known(facts: Facts) -> Chart | None:
         return None
     counted = [who for who in COUNTED if any(row["who"] == who for row in facts.known)]
     colour = _colours(facts, WIRE, counted)
+    dash = {
+        "domain": colour["domain"],
+        "range": [_DASHES[n % len(_DASHES)] for n in range(len(colour["domain"]))],
+    }
+    who = {"field": "who", "type": "nominal", "title": None, "legend": _LEGEND}
     line = {
         "mark": {"type": "line", "interpolate": "step-after", "point": {"size": 12}},
         "encoding": {
             "x": _quantity("s", "seconds since the traffic began"),
             "y": _quantity("packets", "packets known of"),
-            "color": {"field": "who", "type": "nominal", "title": None, "scale": colour},
+            "color": {**who, "scale": colour},
+            "strokeDash": {**who, "scale": dash},
             "tooltip": [{"field": name} for name in ("who", "s", "packets")],
         },
     }
@@ -149,7 +160,7 @@ def _verdict(facts: Facts) -> Chart | None:
 def _colours(facts: Facts, truth: str, others: Sequence[str] = ()) -> dict[str, list[str]]:
     """Grey for the truth, and for each exporter the same colour in all figures."""
     who = [truth, *dict.fromkeys(point["exporter"] for point in facts.points), *others]
-    return {"domain": who, "range": [COLOURS[n % len(COLOURS)] for n in range(len(who))]}
+    return {"domain": who, "range": [COLOURS[0], *map(colour_of, range(len(who) - 1))]}
 
 
 def _counted(rows: Rows) -> Rows:

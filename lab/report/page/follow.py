@@ -57,6 +57,7 @@ _HEAD_OCTETS: Final = 24
 _MOST_OCTETS: Final = 16 << 20
 """Of a file, at one look."""
 _BIN_NS: Final = 50_000_000
+"""In the beginning, for a run of seconds."""
 _STEPS: Final = 200
 """Points of a line at most."""
 _KEPT: Final = 50_000
@@ -67,6 +68,8 @@ _OF_EACH: Final = 3
 _FIRST: Final = 24
 """And so many of all senders."""
 _COMPLAINTS: Final = 100
+_SILENCE_NS: Final = 600_000_000_000
+"""A run without a verdict that was silent for so long is not under way, but was killed."""
 _DRAWN: Final = 40
 """Nodes of a network that is laid out; a larger one takes its time, and nobody reads it."""
 _LAYOUT_S: Final = 20.0
@@ -121,32 +124,55 @@ class Tail:
         return capture
 
 
-class _Line:
-    """How many packets became known, by time."""
+class _Bins:
+    """How much came, by time.
+
+    The longer it takes, the wider are the bins; so many hours take no more room than a minute, and
+    are told as fast.
+    """
 
     def __init__(self) -> None:
-        self._bins: NDArray[np.float64] = np.zeros(256)
+        self._wide_ns = _BIN_NS
+        self._bins: NDArray[np.float64] = np.zeros(2 * _STEPS)
 
-    def add(self, since_ns: NDArray[np.int64], packets: NDArray[np.float64] | float) -> None:
-        """Add packets that became known so long after the beginning."""
-        where = np.maximum(since_ns, 0) // _BIN_NS
-        if not len(where):
+    def add(self, since_ns: NDArray[np.int64], much: NDArray[np.float64] | float) -> None:
+        """Add what came so long after the beginning."""
+        if not len(since_ns):
             return
-        more = int(where.max()) + 1 - len(self._bins)
-        if more > 0:
-            self._bins = np.concatenate([self._bins, np.zeros(max(more, len(self._bins)))])
-        np.add.at(self._bins, where, packets)
+        since_ns = np.maximum(since_ns, 0)
+        self._reach(int(since_ns.max()))
+        np.add.at(self._bins, since_ns // self._wide_ns, much)
 
-    def points(self, end_ns: int) -> list[tuple[float, float]]:
-        """Seconds and the sum until then, up to now; steps that change nothing are left out."""
-        bins = self._bins[: end_ns // _BIN_NS + 1]
+    def _reach(self, ns: int) -> None:
+        """Make two bins one until the last reaches so far."""
+        while ns >= len(self._bins) * self._wide_ns:
+            pairs = self._bins.reshape(-1, 2).sum(axis=1)
+            self._bins = np.concatenate([pairs, np.zeros(len(pairs))])
+            self._wide_ns *= 2
+
+    def steps(self, end_ns: int) -> tuple[NDArray[np.float64], int]:
+        """What came until now in as many steps as are drawn, and how long each is, in ns."""
+        self._reach(end_ns)  # bins that saw nothing of late are as wide as the others
+        bins = self._bins[: end_ns // self._wide_ns + 1]
         wide = -(-len(bins) // _STEPS)
-        sums = np.add.reduceat(bins, np.arange(0, len(bins), wide)).cumsum()
-        ends_s = np.minimum(np.arange(1, len(sums) + 1) * wide * _BIN_NS, end_ns) / 1e9
-        changes = np.flatnonzero(np.diff(sums, prepend=0.0))
-        chosen = np.union1d(changes, [len(sums) - 1])
-        lines = zip(ends_s[chosen].tolist(), sums[chosen].tolist(), strict=True)
-        return [(0.0, 0.0), *((round(s, 3), round(n, 1)) for s, n in lines)]
+        sums = np.add.reduceat(bins, np.arange(0, len(bins), wide))
+        return sums, wide * self._wide_ns
+
+
+def _points(bins: _Bins, end_ns: int) -> list[tuple[float, float]]:
+    """Seconds and the sum until then, up to now; steps that change nothing are left out."""
+    steps, wide_ns = bins.steps(end_ns)
+    sums = steps.cumsum()
+    ends_s = np.minimum(np.arange(1, len(sums) + 1) * wide_ns, end_ns) / 1e9
+    chosen = np.union1d(np.flatnonzero(steps), [len(sums) - 1])
+    lines = zip(ends_s[chosen].tolist(), sums[chosen].tolist(), strict=True)
+    return [(0.0, 0.0), *((round(s, 3), round(n, 1)) for s, n in lines)]
+
+
+def _begun_s(bins: _Bins, end_ns: int) -> list[float]:
+    """When the steps began in which anything came."""
+    steps, wide_ns = bins.steps(end_ns)
+    return [round(place * wide_ns / 1e9, 3) for place in np.flatnonzero(steps).tolist()]
 
 
 class Following:
@@ -167,7 +193,7 @@ class Following:
         self.exporters = list(dict.fromkeys(one["exporter"] for one in self.points))
         self.switches = [switch.name for switch in self.topology.switches]
         self._told_by = _told_by(self.scenario)
-        self._came: dict[tuple[str, str], set[int]] = {}
+        self._came: dict[tuple[str, str], _Bins] = {}
         self._exports = Tail(folder / "exports.pcap")
         self._decoder = Decoder(OPEN_VSWITCH, PORTS)
         names = {port.name for one in self.switches for port in self.topology.ports(one)}
@@ -178,7 +204,7 @@ class Following:
             for way in ("in", "out")
         }
         self._ends = [_switch_end(link, set(self.switches)) for link in self.topology.links]
-        self._lines: dict[tuple[str, str], _Line] = {}
+        self._lines: dict[tuple[str, str], _Bins] = {}
         self._begun_ns = 0
         self._now_ns = 0
         self._load: dict[tuple[str, str], tuple[int, int]] = {}
@@ -240,7 +266,7 @@ class Following:
             if not self.is_over:
                 self._tell_counters()
             self._verdict = verdict
-        elif not self.is_over:
+        elif verdict is None and now_ns - self._now_ns < _SILENCE_NS:
             self._now_ns = max(self._now_ns, now_ns)
 
     def _look_at_wire(self, now_ns: int) -> bool:
@@ -267,14 +293,15 @@ class Following:
             self._carried.update({(port, "packets"): packets, (port, "octets"): octets})
         return bool(load)
 
-    def _line(self, switch: str, who: str) -> _Line:
-        return self._lines.setdefault((switch, who), _Line())
+    def _line(self, switch: str, who: str) -> _Bins:
+        return self._lines.setdefault((switch, who), _Bins())
 
     def _take(self, block: Datagrams, end: int) -> None:
         """Take datagrams, the last of which ends at this octet of the recording."""
         decoded = self._decoder.decode(block)
         records = np.zeros(len(block), np.int64)
         who: dict[int, str] = {}
+        came: dict[tuple[str, str], list[int]] = {}
         base = end - int(block.offset[-1] + block.length[-1]) if len(block) else 0
         for batch in decoded.batches:
             rows = batch.datagram[batch.datagram > 0] - 1
@@ -294,7 +321,7 @@ class Following:
             since_ns = max(0, int(block.timestamp_ns[row]) - self._begun_ns)
             exporter = self._told_by.get(int(block.destination_port[row]), family or "?")
             what = "records" if records[row] else _NO_RECORDS
-            self._came.setdefault((exporter, what), set()).add(since_ns // _BIN_NS)
+            came.setdefault((exporter, what), []).append(since_ns)
             shown = {
                 "number": self._count,
                 "s": round(since_ns / 1e9, 3),
@@ -307,6 +334,8 @@ class Following:
             self._senders[own] += 1
             if self._senders[own] <= _OF_EACH and len(self._first) < _FIRST:
                 self._first.append(shown)
+        for key, since in came.items():
+            self._came.setdefault(key, _Bins()).add(np.array(since), 1.0)
 
     def _since(self, when_ns: int) -> float:
         return round(max(0, when_ns - self._begun_ns) / 1e9, 3)
@@ -389,7 +418,7 @@ class Following:
         return [
             {"switch": switch, "who": who, "s": s, "packets": packets}
             for (switch, who), line in self._lines.items()
-            for s, packets in line.points(end_ns)
+            for s, packets in _points(line, end_ns)
         ]
 
     def seen(self, switch: str, *, first: bool = False) -> dict[str, Any]:
@@ -404,7 +433,7 @@ class Following:
             {"who": who, "s": s, "packets": packets}
             for (at, who), line in self._lines.items()
             if at == switch
-            for s, packets in line.points(end_ns)
+            for s, packets in _points(line, end_ns)
         ]
         return {
             "stage": self._stage(),
@@ -422,11 +451,10 @@ class Following:
 
     def _ticks(self, end_ns: int) -> list[dict[str, Any]]:
         """When datagrams came, by exporter; as finely as a line has points."""
-        wide = -(-(end_ns // _BIN_NS + 1) // _STEPS)
         return [
-            {"who": who, "what": what, "s": round(place * wide * _BIN_NS / 1e9, 3)}
+            {"who": who, "what": what, "s": s}
             for (who, what), bins in self._came.items()
-            for place in sorted({one // wide for one in bins})
+            for s in _begun_s(bins, end_ns)
         ]
 
     def _stage(self) -> str:

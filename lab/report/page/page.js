@@ -8,7 +8,12 @@ const STAGES = {
 };
 const kept = $("told") && JSON.parse($("told").textContent);
 let place = 0;  // of the run that is shown, in a file
-let run = null, view = null, stream = null, chosen = "", shown = "", opened = 0;
+let run = null, view = null, stream = null, chosen = "", shown = "", ended = "", opened = 0;
+
+// What a screen reader says of itself is written only if it is new.
+function say(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
 
 function put(parent, name, text, kind) {
   const made = document.createElement(name);
@@ -28,7 +33,7 @@ async function begin(id) {
   const told = await ask("run");
   if (told === null || told.run !== id) return;
   run = told;
-  document.title = `${run.title} · flowlab live`;
+  document.title = `${run.title} · flowlab${kept ? "" : " live"}`;
   $("title").textContent = run.title;
   $("description").textContent = run.description;
   if (run.drawing) $("network").innerHTML = run.drawing;
@@ -48,7 +53,7 @@ async function begin(id) {
   for (const id of ["datagrams", "flows", "octets"]) $(id).replaceChildren();
   $("octets-title").textContent = "None is open.";
   $("end").hidden = true;
-  shown = "";
+  shown = ended = "";
   const drawn = await window.vegaEmbed($("panes"), run.chart, { actions: false, renderer: "svg", logLevel: 1 });
   view = drawn.view;
 }
@@ -75,6 +80,8 @@ function links(loads, over) {
 }
 
 function opener(cell, number) {
+  // A file has the first datagrams of each sender, and no others to be opened.
+  if (kept && !(number in kept[place].datagrams)) { cell.textContent = number; return; }
   const button = put(cell, "button", number);
   button.setAttribute("aria-label", `open datagram ${number}`);
   button.setAttribute("aria-pressed", String(number === opened));
@@ -140,12 +147,12 @@ function end(verdict) {
 }
 
 async function take(state) {
-  $("stage").textContent = STAGES[state.stage] ?? state.stage;
+  say("stage", STAGES[state.stage] ?? state.stage);
   if (state.run === null) return;
   if (run === null || run.run !== state.run) await begin(state.run);
   if (run === null || run.run !== state.run) return;
   $("clock").textContent = `${state.s.toFixed(1)} s`;
-  $("count").textContent = state.datagrams_in_all;
+  $("count").textContent = kept ? `The first of each sender, of ${state.datagrams_in_all}` : `${state.datagrams_in_all} so far`;
   links(state.links, state.stage === "judged");
   rows($("datagrams"), state.datagrams, (row, one) => {
     opener(put(row, "td"), one.number);
@@ -167,7 +174,9 @@ async function take(state) {
     shown = marks;
     await view.data("known", state.known).data("came", state.came).runAsync();
   }
-  if (state.verdict) end(state.verdict);
+  const verdict = JSON.stringify(state.verdict);
+  if (state.verdict && verdict !== ended) end(state.verdict);
+  ended = verdict;
   $("keep").hidden = kept !== null || !state.page;
 }
 
@@ -199,6 +208,7 @@ async function show() {
 
 async function open_file() {
   $("figures").hidden = false;
+  $("h-datagrams").textContent = "Datagrams";
   if (kept.length > 1) {
     $("runs").hidden = $("side").hidden = false;
     for (const [number, told] of kept.entries()) {
@@ -217,14 +227,19 @@ async function open_file() {
 
 // ── a run that happens ──
 
+const FIRST_WAIT_MS = 1000, LONGEST_WAIT_MS = 60000;
+let wait_ms = FIRST_WAIT_MS, again = null;
+
 function listen() {
   if (kept) return show();
   if (stream) stream.close();
+  clearTimeout(again);
   stream = new EventSource(`stream?switch=${encodeURIComponent(chosen)}`);
   // A page that is slower than the stream leaves states out, but never the last one.
   let busy = false, latest = null;
   stream.onmessage = async event => {
     latest = event.data;
+    wait_ms = FIRST_WAIT_MS;
     if (busy) return;
     busy = true;
     try {
@@ -236,7 +251,13 @@ function listen() {
       }
     } finally { busy = false; }
   };
-  stream.onerror = () => { $("stage").textContent = "flowlab is gone; this is what it showed last"; };
+  stream.onerror = () => {
+    // A stream that broke is opened again by the browser, one that was refused is not.
+    if (stream.readyState !== EventSource.CLOSED) return say("stage", "flowlab is gone; this is what it showed last");
+    say("stage", "this page is full (64 at a time), or flowlab is gone; trying again");
+    again = setTimeout(listen, wait_ms);
+    wait_ms = Math.min(2 * wait_ms, LONGEST_WAIT_MS);
+  };
 }
 
 if (kept) open_file(); else listen();

@@ -17,6 +17,11 @@ _WIDTH: Final = 720
 _HEIGHT: Final = 95
 
 
+def colour_of(number: int) -> str:
+    """The colour of an exporter, numbered from 0: never the wire's."""
+    return COLOURS[1 + number % (len(COLOURS) - 1)]
+
+
 def panes(exporters: Sequence[str]) -> dict[str, Any]:
     """The chart, without data: the page puts rows into ``known`` and ``came``.
 
@@ -28,7 +33,7 @@ def panes(exporters: Sequence[str]) -> dict[str, Any]:
         "$schema": SCHEMA,
         "description": "Packets on the wire and those that each exporter has told, over time",
         "datasets": {"known": [], "came": []},
-        "vconcat": [_pane(who, COLOURS[1 + n % (len(COLOURS) - 1)]) for n, who in enumerate(shown)],
+        "vconcat": [_pane(who, colour_of(n)) for n, who in enumerate(shown)],
         "resolve": {"scale": {"x": "shared", "y": "shared", "color": "independent"}},
         "padding": {"left": 5, "right": 15, "top": 5, "bottom": 30},
         "config": {

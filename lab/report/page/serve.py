@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _HERE: Final = Path(__file__).parent
 _EVERY_S: Final = 0.4
 _READY_S: Final = 10.0
+_ELSEWHERE: Final = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - it is looked up
+"""All addresses of a machine, and one that is elsewhere: for documents, nobody has it (RFC 5737 and
+3849)."""
 _STREAMS: Final = 64
 """At a time: a class, and not more than that."""
 _BEGUN: Final = ("exports.pcap", "witnesses.json")
@@ -69,6 +72,7 @@ class Board:
         self._following: Following | None = None
         self._looked_s = 0.0
         self._told: dict[str, dict[str, Any]] = {}
+        self._states: dict[str, str] = {}
 
     def look(self) -> None:
         """Read what has come since the last look; however many ask, as often as for one."""
@@ -84,6 +88,7 @@ class Board:
                     self._following = Following(folder)
             if self._following is not None and not self._following.is_over:
                 self._following.look(time.time_ns())
+            self._states.clear()
 
     @property
     def folder(self) -> Path | None:
@@ -101,14 +106,20 @@ class Board:
             self._told = {following.name: following.about()}
         return self._told[following.name]
 
-    def seen(self, switch: str) -> dict[str, Any]:
-        """What changes: of one switch, or of the first."""
+    def state(self, switch: str) -> str:
+        """What changes, of one switch or of the first, as JSON.
+
+        It is put together once after a look, however many pages show it.
+        """
         with self._lock:
             following = self._following
             if following is None:
-                return {"run": None, "stage": "waiting"}
+                return _compact({"run": None, "stage": "waiting"})
             chosen = switch if switch in following.switches else following.switches[0]
-            return {"run": following.name, "switch": chosen, **following.seen(chosen)}
+            if chosen not in self._states:
+                seen = {"run": following.name, "switch": chosen, **following.seen(chosen)}
+                self._states[chosen] = _compact(seen)
+            return self._states[chosen]
 
     def datagram(self, number: int) -> dict[str, Any] | None:
         """A datagram field by field."""
@@ -185,6 +196,7 @@ class Page:
     def address(self) -> str:
         """What a browser is given."""
         host, port = self._socket.getsockname()[:2]
+        host = _own_address(host) if host in _ELSEWHERE else host
         name = f"[{host}]" if ":" in host else host
         return f"http://{name}:{port}/{self._token}/"
 
@@ -205,7 +217,9 @@ class Page:
         self._socket.close()
 
     def _allow(self, request: Request) -> None:
-        if not secrets.compare_digest(request.path_params["token"], self._token):
+        # As octets: texts are compared only if they are ASCII, and anybody may send others.
+        given = request.path_params["token"].encode()
+        if not secrets.compare_digest(given, self._token.encode()):
             raise HTTPException(404)
 
     async def _page(self, request: Request) -> Response:
@@ -266,7 +280,25 @@ class Page:
 
     def _state(self, switch: str) -> str:
         self._board.look()
-        return json.dumps(self._board.seen(switch), separators=(",", ":"))
+        return self._board.state(switch)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _own_address(everywhere: str) -> str:
+    """The address of this machine that others reach it by, or its name if it has none.
+
+    A UDP socket that is connected has one, by the routes alone: nothing is sent, nobody is asked.
+    """
+    family = socket.AF_INET6 if ":" in everywhere else socket.AF_INET
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((_ELSEWHERE[everywhere], 9))
+        host = str(probe.getsockname()[0])
+        if not host.startswith("fe80:"):  # that needs an interface's name, which no browser takes
+            return host
+    return socket.gethostname()
 
 
 def _javascript(octets: bytes) -> Response:
