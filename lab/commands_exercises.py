@@ -99,36 +99,45 @@ def hint(folder: Path) -> None:
 def check(folder: Path, *, as_json: bool) -> None:
     """Judge what is in a folder, and say of what is wrong that it is.
 
-    Exit code 0: all of it is right; 1: something is not.
+    Exit code 0: all of it is right; 1: something is not; 3: something could not be judged; 4: this
+    machine cannot run it.
     """
     from lab.exercises import work
     from lab.exercises.check import check as judge
+    from lab.exercises.stage import CannotRun
 
     with _told():
         opened = work.opened(folder)
-        marked = judge(opened)
+        try:
+            marked = judge(opened)
+        except CannotRun as refused:
+            stop(Exit.CANNOT_RUN, f"it is not marked, for it cannot be run here: {refused}")
     got = sum(one.points for one in marked if one.right)
     if as_json:
         parts = [
-            {"name": one.name, "points": one.points, "right": one.right, "says": list(one.says)}
+            {"name": one.name, "points": one.points, "right": one.right, "judged": one.judged}
+            | {"says": list(one.says)}
             for one in marked
         ]
         told = {"exercise": opened.exercise.name, "learner": opened.learner, "points": got}
         click.echo(json.dumps({**told, "of": opened.exercise.points, "parts": parts}, indent=1))
     else:
         _show(opened, marked, got)
+    if not all(one.judged for one in marked):
+        sys.exit(Exit.NO_VERDICT)
     sys.exit(Exit.PASSED if all(one.right for one in marked) else Exit.FAILED)
 
 
 @exercise.command()
 @_folder_argument
 def reset(folder: Path) -> None:
-    """Begin again; what you had is kept beside it, as NAME.old."""
+    """Begin again; what you had is kept beside it, as NAME.old, then NAME.old.2 and so on."""
     from lab.exercises import work
 
     with _told():
-        work.reset(work.opened(folder))
-    click.echo("as it was in the beginning; what you had is in files that end in .old")
+        kept = work.reset(work.opened(folder))
+    more = f"; what you had is in {', '.join(kept)}" if kept else ""
+    click.echo(f"as it was in the beginning{more}")
 
 
 @click.command()
@@ -179,6 +188,7 @@ def grade(
     from lab.exercises.grade import grade as judge
     from lab.exercises.jail import missing
     from lab.exercises.model import find
+    from lab.exercises.stage import lacking
     from lab.exercises.submissions import WrongRoster, handed_in
     from lab.report.grades.write import FORMS, show
 
@@ -196,6 +206,8 @@ def grade(
             f"{exercise.parts.staged} runs beside the switches with your rights, and is not shut "
             "in; read it, then: flowlab exercise check",
         )
+    if exercise.parts.staged is not None and (why := lacking()):
+        stop(Exit.CANNOT_RUN, f"the lab has to run what was handed in, and cannot here: {why}")
     why = "" if exercise.parts.program is None else missing()
     try:
         grades = [] if why else judge(every, exercise, jobs, _watch(exercise.points))
@@ -210,6 +222,17 @@ def grade(
         out.mkdir(parents=True, exist_ok=True)
         file.write_bytes(of(exercise, grades))
         click.echo(f"wrote {file}")
+    _say_what_is_open(grades)
+
+
+def _say_what_is_open(grades: Sequence[Grade]) -> None:
+    """Points that nobody has lost, and nobody has got: the marks of these are not whole."""
+    unable = [one for one in grades if one.unable]
+    open_ = [one for one in grades if not one.judged and not one.unable]
+    said = [f"{one.submission.name} is not marked: {one.unable}" for one in unable]
+    said += [f"{one.submission.name} could not be judged whole; grade it again" for one in open_]
+    if said:
+        stop(Exit.CANNOT_RUN if unable else Exit.NO_VERDICT, *said)
 
 
 def _watch(points: int) -> Callable[[Grade], None]:
@@ -221,7 +244,8 @@ def _watch(points: int) -> Callable[[Grade], None]:
 
 def _show(work: Work, marked: Sequence[Marked], got: int) -> None:
     for one in marked:
-        click.echo(f"{'right' if one.right else 'wrong':<7}{one.points:>2}  {one.name}")
+        word = "right" if one.right else "wrong" if one.judged else "open"
+        click.echo(f"{word:<7}{one.points:>2}  {one.name}")
         for line in one.says:
             click.echo(f"{'':11}{line}")
     click.echo(f"{got} of {work.exercise.points} points")

@@ -24,8 +24,13 @@ class WrongFile(ValueError):
     """A file cannot be used; the text has everything that is wrong with it, a line each."""
 
 
-def read_as(model: type[Model], path: Path) -> Model:
+def read_as(model: type[Model], path: Path, needed: str = "what it has to say") -> Model:
     """Read a file as what a model describes.
+
+    Args:
+        model: of its content.
+        path: of the file.
+        needed: what has to be written in an empty one.
 
     Raises:
         WrongFile: it cannot be read, is no YAML, or is not of this form.
@@ -37,7 +42,7 @@ def read_as(model: type[Model], path: Path) -> Model:
     except (OSError, ValueError) as refused:
         reason = refused.strerror if isinstance(refused, OSError) else str(refused)
         raise WrongFile(f"{name}: {reason}") from None
-    document = read(octets, name)
+    document = read(octets, name, needed)
     if document.faults:
         raise WrongFile("\n".join(map(str, document.faults)))
     try:

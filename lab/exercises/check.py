@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,8 +15,10 @@ from pydantic import RootModel
 from collector.conform import FLOW, Result, flow_of
 from collector.corpus.case import TRUTH
 from lab.conform.run import Collector, conform, way_in
+from lab.corpus import read_case
 from lab.described import read_as
-from lab.exercises.demands import DEMANDS
+from lab.exercises.demands import DEMANDS, OF_A_VERDICT, in_short
+from lab.exercises.mixed import with_late_copies, with_those_of
 from lab.exercises.model import ANSWERS
 from lab.exercises.questions import QUESTIONS
 from lab.exercises.stage import staged
@@ -23,13 +26,14 @@ from lab.exercises.work import made, planned
 from lab.scenario.faults import closest, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from collector.conform import Finding
     from collector.corpus.case import Case
     from lab.capsule.outside import Way
     from lab.conform.run import Outcome
-    from lab.exercises.model import ProgramCheck, Question
+    from lab.exercises.demands import Staged
+    from lab.exercises.model import DemandPart, ProgramCheck, Question
     from lab.exercises.work import Work
 
     Given = str | int | float | None
@@ -58,6 +62,8 @@ _WENT: Final = {
     Result.HUNG: "your program did not listen, or did not read what came:",
     Result.NO_RESULT: "nothing can be made of what your program did:",
 }
+_PROTOCOL: Final = "protocolIdentifier"
+_PORTS: Final = ("sourceTransportPort", "destinationTransportPort")
 _FIELDS: Final = {
     "sourceIPv4Address": "source",
     "destinationIPv4Address": "destination",
@@ -101,12 +107,14 @@ class Marked:
         points: what it is worth.
         right: whether it is right.
         says: what is said of it, line by line.
+        judged: whether it could be judged at all.
     """
 
     name: str
     points: int
     right: bool
     says: tuple[str, ...] = ()
+    judged: bool = True
 
 
 class _Answers(RootModel[dict[str, str | int | float | None]]):
@@ -118,6 +126,7 @@ def check(work: Work, running: Running = Running()) -> list[Marked]:
 
     Raises:
         WrongFile: the answers cannot be read.
+        CannotRun: the lab has to run it, and cannot here.
     """
     with tempfile.TemporaryDirectory(prefix="flowlab-exercise-") as scratch:
         if work.exercise.parts.program is not None:
@@ -132,7 +141,11 @@ def check(work: Work, running: Running = Running()) -> list[Marked]:
 
 def _answers(work: Work, scratch: Path) -> list[Marked]:
     parts = work.exercise.parts
-    given = read_as(_Answers, work.folder / ANSWERS).root
+    if not (work.folder / ANSWERS).is_file():
+        says = (f"there is no {ANSWERS}; flowlab exercise reset brings the starter back",)
+        return [Marked(one.asks, one.points, right=False, says=says) for one in parts.questions]
+    needed = f"a line for each question, such as {parts.questions[0].key}: 12"
+    given = read_as(_Answers, work.folder / ANSWERS, needed).root
     asked = ask(work, scratch)
     besides = _besides(given, parts.questions)
     return [
@@ -181,6 +194,8 @@ def _answered(
 ) -> Marked:
     """A question, judged; with what else is said at its place."""
     told = _as_text(given)
+    if question.in_percent:
+        told = told.removesuffix("%").rstrip()
     right = told == str(asked(question.answer))
     says = () if right else (_wrong(question, told, asked),)
     return Marked(question.asks, question.points, right=right, says=(*says, *besides))
@@ -214,13 +229,20 @@ def _staged(work: Work, scratch: Path) -> list[Marked]:
             Marked(first.name, first.points, right=False, says=tuple(map(tame, ran))),
             *(Marked(one.name, one.points, right=False, says=("not known yet",)) for one in others),
         ]
-    marked = []
-    for one in parts.demands:
-        says = DEMANDS[one.demand](ran)
-        more = (one.says,) if says and one.says else ()
-        said = tuple(map(tame, (*says, *more)))
-        marked.append(Marked(one.name, one.points, right=not says, says=said))
-    return marked
+    return [_demanded(one, ran) for one in parts.demands]
+
+
+def _demanded(part: DemandPart, ran: Staged) -> Marked:
+    says = DEMANDS[part.demand](ran)
+    verdict = ran.verdict["verdict"]
+    of_a_verdict = part.demand in OF_A_VERDICT
+    if of_a_verdict and verdict == "INVALID" and says == in_short(ran.verdict):
+        said = tuple(map(tame, ("it could not be judged, in two runs:", *in_short(ran.verdict))))
+        return Marked(part.name, part.points, right=False, says=said, judged=False)
+    # What is added speaks of an experiment that came out otherwise, not of one that did not.
+    more = (part.says,) if says and part.says and not (of_a_verdict and verdict != "FAIL") else ()
+    said = tuple(map(tame, (*says, *more)))
+    return Marked(part.name, part.points, right=not says, says=said)
 
 
 # ── programs ──
@@ -248,11 +270,23 @@ def _program(work: Work, program: str, scratch: Path, running: Running) -> list[
 def _case(work: Work, check: ProgramCheck, folder: Path) -> Case:
     """What a program gets; where datagrams count once, with the truth as if they came once."""
     case = made(work.exercise, check.profile, work.learner, folder)
+    if check.late:
+        case = with_late_copies(case, check.late)
+    if check.beside is not None:
+        case = with_those_of(case, _beside(work, check.beside, folder))
     if check.once:
         once = folder.with_name(f"{folder.name}-once")
         plain = made(work.exercise, check.profile, work.learner, once, without="duplicate")
         shutil.copyfile(plain.folder / TRUTH, case.folder / TRUTH)
     return case
+
+
+def _beside(work: Work, name: str, folder: Path) -> Case:
+    """What stands in the exercise's folder under a name: a case, the same for all, or a profile."""
+    there = work.exercise.folder / name
+    if there.is_dir():
+        return read_case(there)
+    return made(work.exercise, name, work.learner, folder.with_name(f"{folder.name}-beside"))
 
 
 def _marked(check: ProgramCheck, outcome: Outcome) -> Marked:
@@ -262,9 +296,17 @@ def _marked(check: ProgramCheck, outcome: Outcome) -> Marked:
         last = [tame(line) for line in outcome.why.splitlines() if line.strip()]
         says = (_WENT[outcome.result], *last[-_LAST_LINES:])
         return Marked(check.name, check.points, right=False, says=says)
-    said = (tame(_said(check, one.finding, one.times)) for one in outcome.examples)
-    says = tuple(dict.fromkeys(said))
-    return Marked(check.name, check.points, right=False, says=says)
+    findings = _without_consequences(outcome.compared.findings)
+    times = Counter(one.field for one in findings)
+    firsts = {one.field: one for one in reversed(findings)}
+    said = (tame(_said(check, firsts[field], times[field])) for field in times)
+    return Marked(check.name, check.points, right=False, says=tuple(dict.fromkeys(said)))
+
+
+def _without_consequences(findings: Sequence[Finding]) -> list[Finding]:
+    """Without ports of flows whose protocol is wrong: of one that has no ports none are taken."""
+    wrong = {str(one.flow) for one in findings if one.field == _PROTOCOL}
+    return [one for one in findings if one.field not in _PORTS or str(one.flow) not in wrong]
 
 
 def _said(check: ProgramCheck, finding: Finding, times: int) -> str:

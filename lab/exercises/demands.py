@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from collector.check import Region
     from lab.scenario.model import Scenario
 
     Checks = Sequence[Mapping[str, Any]]
@@ -19,6 +20,8 @@ _TOLD: Final = 3
 """Comparisons that are told at most."""
 _BAD: Final = ("FAIL", "INVALID")
 _CHOSEN: Final = "ipfix-flow"
+OF_A_VERDICT: Final = ("holds",)
+"""Demands on what comes out: of a run that is INVALID nobody knows whether they are met."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,41 @@ def _compares(staged: Staged) -> tuple[str, ...]:
 
 
 def _expects(staged: Staged) -> tuple[str, ...]:
-    if staged.scenario.expect:
+    if not staged.scenario.expect:
+        return ("there is no expect: say what you think comes out, so that the lab can contradict",)
+    if _can_come_out_otherwise(staged.scenario):
         return ()
-    return ("there is no expect: say what you think comes out, so that the lab can contradict",)
+    return (
+        "nothing can contradict what is expected: write a number alone, or at_least more than 0",
+    )
+
+
+def _can_come_out_otherwise(scenario: Scenario) -> bool:
+    """Whether an expectation says more than that there are 0 or more, or fewer than very many."""
+    return any(
+        one.absent is not None or any(map(_can_be_missed, one.measures.values()))
+        for one in scenario.expect
+    )
+
+
+def _can_be_missed(right: Region) -> bool:
+    return bool(right.low) or right.high == 0
 
 
 def _holds(staged: Staged) -> tuple[str, ...]:
-    if not staged.scenario.expect:
-        return ("nothing was expected, so nothing could come out otherwise",)
-    if staged.verdict["verdict"] == "PASS":
-        return ()
-    broken = [f"{one['link']}: {one['what']}" for one in staged.verdict["experiment"]]
+    if not _can_come_out_otherwise(staged.scenario):
+        return ("nothing was expected that could come out otherwise",)
+    return () if staged.verdict["verdict"] == "PASS" else in_short(staged.verdict)
+
+
+def in_short(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+    """A verdict that is no PASS, and why, in a few lines."""
+    bad = [one for one in verdict["checks"] if one["verdict"] in _BAD]
+    broken = [f"{one['link']}: {one['what']}" for one in verdict["experiment"]]
     return (
-        f"the run's verdict is {staged.verdict['verdict']}",
-        *(broken + [_in_words(one) for one in staged.bad()])[:_TOLD],
-        *staged.verdict["notes"][:1],
+        f"the run's verdict is {verdict['verdict']}",
+        *(broken + [_in_words(one) for one in bad])[:_TOLD],
+        *verdict["notes"][:1],
     )
 
 

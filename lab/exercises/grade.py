@@ -12,6 +12,7 @@ from lab.capsule.outside import find_way
 from lab.described import WrongFile
 from lab.exercises.check import Marked, Running, check
 from lab.exercises.jail import Jail
+from lab.exercises.stage import CannotRun
 from lab.exercises.submissions import NotTaken, taken
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lab.exercises.submissions import Submission
 
 _PATIENCE_S: Final = 10.0
+_LONGEST: Final = 300
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,18 @@ class Grade:
         submission: which one.
         parts: each part of the exercise.
         says: what is said of the whole.
+        unable: why this machine could not run it; empty if it could.
     """
 
     submission: Submission
     parts: tuple[Marked, ...]
     says: tuple[str, ...] = ()
+    unable: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether all of it could be judged."""
+        return all(one.judged for one in self.parts)
 
     @property
     def points(self) -> int:
@@ -86,11 +95,15 @@ def _graded(submission: Submission, exercise: Exercise, number: int, way: Way | 
         except (NotTaken, WrongFile) as wrong:
             said = str(wrong).replace(f"{scratch}/submission/", "")
             return Grade(submission, _nothing(exercise), tuple(said.splitlines()))
+        except CannotRun as refused:
+            why = f"it is not marked, for it cannot be run here: {refused}"[:_LONGEST]
+            return Grade(submission, _nothing(exercise, judged=False), (why,), str(refused))
         except Exception as unforeseen:  # noqa: BLE001 (one of them must not end the class)
-            why = f"it could not be judged: {type(unforeseen).__name__}: {unforeseen}"[:300]
-            return Grade(submission, _nothing(exercise), (why,))
+            why = f"it could not be judged: {type(unforeseen).__name__}: {unforeseen}"[:_LONGEST]
+            return Grade(submission, _nothing(exercise, judged=False), (why,))
     return Grade(submission, tuple(marked), notes)
 
 
-def _nothing(exercise: Exercise) -> tuple[Marked, ...]:
-    return tuple(Marked(name, points, right=False) for name, points in exercise.parts.worth)
+def _nothing(exercise: Exercise, *, judged: bool = True) -> tuple[Marked, ...]:
+    worth = exercise.parts.worth
+    return tuple(Marked(name, points, right=False, judged=judged) for name, points in worth)

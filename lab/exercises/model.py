@@ -29,6 +29,8 @@ class ProgramCheck(_Strict):
         profile: which profile of the exercise makes the exports.
         points: what it is worth.
         once: whether each datagram counts once, however often it comes.
+        late: behind how many others a datagram comes again; 0: at once.
+        beside: another profile, or a case, whose datagrams come between.
         says: what is said of a wrong field; `missing` is a flow that the program does not tell,
             `invented` one that nobody exported.
     """
@@ -37,6 +39,8 @@ class ProgramCheck(_Strict):
     profile: str
     points: Annotated[int, Field(ge=1, le=100)] = 1
     once: bool = False
+    late: Annotated[int, Field(ge=0, le=100)] = 0
+    beside: str | None = None
     says: dict[str, str] = {}
 
 
@@ -50,6 +54,7 @@ class Question(_Strict):
         points: what it is worth.
         mistakes: other functions of `questions`, and what is said to whose answer is theirs.
         says: what is said of any other wrong answer.
+        in_percent: whether the answer may end in a percent sign.
     """
 
     key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -58,6 +63,7 @@ class Question(_Strict):
     points: Annotated[int, Field(ge=1, le=100)] = 1
     mistakes: dict[str, str] = {}
     says: str
+    in_percent: bool = False
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from lab.doctor import can_run, examine
 from lab.exercises.demands import Staged
 from lab.exercises.work import own_scenario
+from lab.exit import Exit
 from lab.expect import expected
 from lab.scenario.document import read
 from lab.scenario.load import inspect_octets
@@ -20,7 +22,7 @@ from lab.scenario.parts import take_apart
 from lab.traffic.base import Scheduled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from lab.exercises.work import Work
@@ -40,6 +42,21 @@ _MOST_PLANNED: Final = 5 * _MOST_PACKETS
 send, so what is a little more than enough is planned, and counted."""
 _MOST_LINES: Final = 4
 _NAME: Final = "mine"
+_LAB: Final = "the lab itself"
+"""The link of the chain that breaks where the machine cannot run what was to be run."""
+_APPLICATION_FAILED: Final = "ControllerFailed:"
+
+
+class CannotRun(Exception):
+    """The lab cannot run this here, through no fault of the learner's; the text says why."""
+
+
+def lacking() -> str:
+    """Why there can be no lab here; empty if there can."""
+    findings = examine()
+    if can_run(findings):
+        return ""
+    return "; ".join(f"{one.name}: {one.found}" for one in findings if one.status == "missing")
 
 
 def staged(work: Work, scratch: Path) -> Staged | tuple[str, ...]:
@@ -51,6 +68,9 @@ def staged(work: Work, scratch: Path) -> Staged | tuple[str, ...]:
 
     Returns:
         What came out; or why there is no verdict, line by line.
+
+    Raises:
+        CannotRun: this machine cannot run it.
     """
     parts = work.exercise.parts
     assert parts.staged is not None
@@ -75,7 +95,36 @@ def staged(work: Work, scratch: Path) -> Staged | tuple[str, ...]:
         return (too_much,)
     file = scratch / f"{_NAME}.yaml"
     file.write_bytes(octets)
-    return _run(inspection.scenario, file, scratch / "runs")
+    application = parts.scenario is not None
+    ran = _run(inspection.scenario, file, scratch / "runs")
+    if isinstance(ran, Staged) and _may_come_out_otherwise(ran.verdict, application=application):
+        ran = _run(inspection.scenario, file, scratch / "runs")
+    if isinstance(ran, Staged) and (why := _not_run(ran.verdict, application=application)):
+        raise CannotRun(why)
+    return ran
+
+
+def _may_come_out_otherwise(verdict: Mapping[str, Any], *, application: bool) -> bool:
+    """Whether the experiment broke, as a busy machine breaks some: then it is run once more."""
+    return verdict["verdict"] == "INVALID" and not (application and _application_failed(verdict))
+
+
+def _not_run(verdict: Mapping[str, Any], *, application: bool) -> str:
+    """What of the machine kept the lab from running this; empty if it ran."""
+    if verdict["verdict"] == "SKIPPED":
+        why = [*verdict["notes"], *(one["why"] for one in verdict["checks"])]
+        return f"the run was SKIPPED: {why[0]}" if why else "the run was SKIPPED"
+    if application and _application_failed(verdict):
+        return ""
+    return next((one["what"] for one in verdict["experiment"] if one["link"] == _LAB), "")
+
+
+def _application_failed(verdict: Mapping[str, Any]) -> bool:
+    """Whether it was the controller that did not start, or did not answer."""
+    return any(
+        one["link"] == _LAB and one["what"].startswith(_APPLICATION_FAILED)
+        for one in verdict["experiment"]
+    )
 
 
 def _files(data: Any) -> Iterator[str]:
@@ -147,7 +196,11 @@ def _too_much(scenario: Scenario) -> str:
 
 
 def _run(scenario: Scenario, file: Path, runs: Path) -> Staged | tuple[str, ...]:
-    """A process of its own runs it, so that it can be ended whatever it does."""
+    """A process of its own runs it, so that it can be ended whatever it does.
+
+    Raises:
+        CannotRun: the command says so.
+    """
     command = (sys.executable, "-m", "lab", "run", str(file), "--runs", str(runs))
     try:
         done = subprocess.run(
@@ -164,5 +217,7 @@ def _run(scenario: Scenario, file: Path, runs: Path) -> Staged | tuple[str, ...]
     verdict = runs / _NAME / "latest" / "verdict.json"
     if not verdict.is_file():
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        if done.returncode == Exit.CANNOT_RUN:
+            raise CannotRun(" ".join(said[-_MOST_LINES:]))
         return ("the lab came to no verdict:", *said[-_MOST_LINES:])
     return Staged(scenario, json.loads(verdict.read_text(encoding="utf-8")))

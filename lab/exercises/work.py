@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
 import shutil
 import tempfile
 import zlib
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -139,14 +141,32 @@ def start(exercise: Exercise, folder: Path, learner: str) -> Work:
     return work
 
 
-def reset(work: Work) -> None:
-    """Begin again; what was there is kept beside it, as ``NAME.old``."""
-    for path in (work.exercise.folder / STARTER).iterdir():
-        mine = work.folder / path.name
-        if mine.exists():
-            mine.replace(mine.with_name(f"{mine.name}.old"))
-    _begin(work)
+def reset(work: Work) -> list[str]:
+    """Begin again; what was changed is kept beside it, as ``NAME.old``, or ``NAME.old.2`` and on.
+
+    Returns:
+        The names of what was kept.
+    """
+    kept = []
+    with tempfile.TemporaryDirectory() as scratch:
+        begun = Path(scratch) / "begun"
+        begun.mkdir()
+        _begin(replace(work, folder=begun))
+        for path in sorted(begun.iterdir()):
+            mine = work.folder / path.name
+            if mine.exists() and not (mine.is_file() and filecmp.cmp(mine, path, shallow=False)):
+                aside = _free(mine)
+                mine.replace(aside)
+                kept.append(aside.name)
+        shutil.copytree(begun, work.folder, dirs_exist_ok=True)
     _write(replace(work, hints=0))
+    return kept
+
+
+def _free(path: Path) -> Path:
+    """Where something can be put aside without harm to what was put there before."""
+    names = (f"{path.name}.old{more}" for more in chain([""], map(".{}".format, count(2))))
+    return next(aside for name in names if not (aside := path.with_name(name)).exists())
 
 
 def opened(folder: Path) -> Work:

@@ -8,18 +8,25 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from lab.cli import main
+from lab.conform.run import Collector, conform, way_in
+from lab.corpus import read_case
 from lab.described import WrongFile, read_as
 from lab.exercises.check import ask, check
+from lab.exercises.demands import Staged
+from lab.exercises.mixed import apart, in_turn
 from lab.exercises.model import SOLUTION, NoSuchExercise, Parts, all_exercises, find
 from lab.exercises.work import NotAnExercise, hint, opened, own_scenario, reset, start
+from tests.exercises import strange
 from tests.support import ROOT
 
+OWN, SAMPLE = "16-your-own-question", "15-sample-what-you-choose"
 EXERCISES = [one.name for one in all_exercises()]
 WITHOUT_LAB = [one.name for one in all_exercises() if not one.parts.needs_lab]
 BY_HAND, TEMPLATES, SFLOW = "02-netflow5-by-hand", "03-templates-by-hand", "04-sflow-by-hand"
@@ -49,6 +56,18 @@ WRONG_PROGRAMS = [
     (STANDS, "ipfix", "(other, one)", "(one, other)", "The rate is in options data"),
     (STANDS, "psamp", "(counted + passed_over)", "passed_over", "the rate is both together"),
     (STANDS, "netflow9", "{9: 1, 10: 3}", "{9: 3, 10: 3}", "how many octets of"),
+    (STANDS, "psamp", "(counted + passed_over) // counted", "1 + passed_over", "So many packets"),
+    (STANDS, "ipfix", "(sender, version, domain)", "()", "of the observation domain that its"),
+    (TEMPLATES, "domain", "version, domain, ", "version, ", "What an id means is true of the obs"),
+    (TEMPLATES, "variable", "version == 10 and element & 0x8000", "False", "ended before it was"),
+    (TEMPLATES, "variable", "element = None  #", "element &= 0x7FFF  #", "whatever its other bits"),
+    (TWICE, "overtaken", "seen.add(name)", "seen = {name}", "Either a datagram was counted twice"),
+    (BY_HAND, "one", "rest[2]", "rest[3]", "The protocol is one octet, 38 octets into"),
+    (SFLOW, "sampled", "if sample_type == FLOW_SAMPLE", "if length", "ended before it was told"),
+    (SFLOW, "sampled", "if record_type == HEADER_RECORD", "if length", "ended before it was"),
+    (SFLOW, "sampled", "if protocol == ETHERNET else None", "", "Step over samples, records"),
+    (SFLOW, "sampled", "if kind != IPV4", "if not kind", "Step over samples, records"),
+    (SFLOW, "sampled", "4 * (header[0] & 0x0F)", "20", "as long as its first octet says"),
     (SFLOW, "tagged", "while kind == TAG", "while kind == 0", "there are two octets of a tag"),
 ]  # fmt: skip
 """What is changed in which solution, which check sees it, and what is said of it."""
@@ -272,6 +291,18 @@ def test_the_document_names_every_exercise_and_its_example_is_one(tmp_path):
     assert read_as(Parts, tmp_path / "exercise.yaml").questions[0].points == 2
 
 
+def test_what_the_document_says_works_in_whatever_folder_one_is(tmp_path):
+    text = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
+    in_the_checkout, elsewhere = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[:2]
+    lines = ["shopt -s expand_aliases", in_the_checkout, f"cd {tmp_path}", elsewhere, "pwd"]
+    done = subprocess.run(
+        ("bash", "-c", "\n".join(lines)), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "wrong   1  a datagram with one record" in done.stdout
+    assert done.stdout.endswith(f"as it was in the beginning\n{tmp_path / BY_HAND}\n")
+    assert done.stderr == ""
+
+
 def test_the_commands_lead_from_the_list_to_the_points(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
@@ -287,7 +318,9 @@ def test_the_commands_lead_from_the_list_to_the_points(tmp_path, monkeypatch):
     assert "1 of 3: 'flowlab decode" in said("hint", FIRST)
     told = json.loads(said("check", FIRST, "--json", code=1))
     assert (told["learner"], told["points"], told["of"], len(told["parts"])) == ("ada", 0, 8, 6)
-    assert "files that end in .old" in said("reset", FIRST)
+    assert said("reset", FIRST) == "as it was in the beginning\n"
+    Path(FIRST, "answers.yaml").write_text("x")
+    assert "what you had is in answers.yaml.old" in said("reset", FIRST)
     assert "no folder of an exercise" in said("check", code=2)
 
 
@@ -373,3 +406,207 @@ def test_numbers_of_a_scenario_are_each_learners_own_and_the_same_where_they_are
     chosen = re.findall(r"port: (50[1-4]\d)", ada)
     assert len(chosen) == 2
     assert len(set(chosen)) == 1
+
+
+# ── what the lab came to ──
+
+
+def verdict(outcome, link=None, what="", notes=()):
+    """A verdict of a scenario that two exporters tell of, with a link of the chain that broke."""
+    told = [{"exporter": name, "observation_point": "s1"} for name in ("netflow", "ipfix")]
+    compared = {"flow": {}, "measure": "packets", "expected": 10, "observed": 9, "why": ""}
+    checks = [{**one, **compared, "verdict": outcome} for one in told]
+    experiment = [{"link": link, "what": what}] if link else []
+    return {"verdict": outcome, "experiment": experiment, "notes": list(notes), "checks": checks}
+
+
+LAB_GONE = verdict("INVALID", "the lab itself", "SwitchFailed: ovsdb-server is missing")
+BROKEN = verdict("INVALID", "exported → received", "the kernel lost 3 datagrams")
+
+
+@pytest.fixture
+def came_to(begun, monkeypatch):
+    """A solved exercise whose runs come to these verdicts."""
+
+    def come(*verdicts, name=OWN):
+        work = begun(name)
+        shutil.copytree(work.exercise.folder / SOLUTION, work.folder, dirs_exist_ok=True)
+        left = iter(verdicts)
+        monkeypatch.setattr(
+            "lab.exercises.stage._run", lambda scenario, *_: Staged(scenario, next(left))
+        )
+        return work
+
+    return come
+
+
+def checked(folder):
+    return CliRunner().invoke(main, ["exercise", "check", str(folder)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [
+        ((LAB_GONE, LAB_GONE), "cannot be run here: SwitchFailed: ovsdb-server is missing"),
+        ((verdict("SKIPPED", notes=["no netem"]),), "here: the run was SKIPPED: no netem"),
+    ],
+)
+def test_what_this_machine_cannot_run_is_not_marked(came_to, verdicts, told):
+    work = came_to(*verdicts)
+    done = checked(work.folder)
+    assert done.exit_code == 4
+    assert told in done.output
+    assert "wrong" not in done.output
+
+
+def test_an_experiment_that_broke_is_run_once_more(came_to):
+    marked = check(came_to(BROKEN, verdict("PASS")))
+    assert all(one.right for one in marked)
+
+
+def test_an_experiment_that_broke_twice_is_held_against_nobody(came_to):
+    work = came_to(*[BROKEN] * 4)
+    *others, holds = check(work)
+    assert all(one.right for one in others)
+    assert not holds.judged
+    assert "the kernel lost 3 datagrams" in "".join(holds.says)
+    assert "either the expectation is wrong" not in "".join(holds.says)
+    done = checked(work.folder)
+    assert done.exit_code == 3
+    assert "open    2  it comes out like that" in done.output
+    assert "4 of 6 points" in done.output
+
+
+def test_an_expectation_that_fails_is_wrong_at_once_and_told_what_that_means(came_to):
+    *_, holds = check(came_to(verdict("FAIL")))
+    assert holds.judged
+    assert not holds.right
+    assert "either the expectation is wrong" in holds.says[-1]
+
+
+def test_an_application_that_does_not_start_is_its_makers_fault(came_to):
+    failed = verdict("INVALID", "the lab itself", "ControllerFailed: the controller did not start")
+    marked = check(came_to(failed, name=SAMPLE))
+    assert all(one.judged for one in marked)
+    assert not any(one.right for one in marked)
+
+
+@pytest.mark.parametrize(
+    ("packets", "right"),
+    [
+        ("10", True),
+        ("0", True),
+        ("{at_least: 1}", True),
+        ("{at_least: 5, at_most: 20}", True),
+        ("{at_least: 0}", False),
+        ("{at_most: 1000000}", False),
+        ("{at_least: 0, at_most: 1000000}", False),
+    ],
+)
+def test_an_expectation_has_to_be_one_that_can_fail(came_to, packets, right):
+    work = came_to(verdict("PASS"))
+    file = work.folder / "scenario.yaml"
+    text = file.read_text()
+    assert text.count("packets: 10}") == 2
+    file.write_text(text.replace("packets: 10}", f"packets: {packets}}}"))
+    *_, expects, holds = check(work)
+    assert (expects.right, holds.right) == (right, right)
+    assert right or "either the expectation is wrong" not in "".join(holds.says)
+
+
+def test_a_class_is_graded_but_for_whom_the_lab_does_not_run(came_to, tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.exercises.stage.lacking", lambda: "")
+    work = came_to(LAB_GONE, LAB_GONE, verdict("PASS"))
+    for name in ("ada", "ben"):
+        shutil.copytree(work.folder, tmp_path / "in" / name)
+    arguments = ["grade", str(tmp_path / "in"), "--exercise", "16", "--jobs", "1"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 4
+    assert "ben: 6 of 6" in done.output
+    assert "flowlab: ada is not marked: SwitchFailed: ovsdb-server is missing" in done.output
+
+
+def test_without_a_lab_no_class_is_graded_that_needs_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.exercises.stage.lacking", lambda: "Open vSwitch: not installed")
+    monkeypatch.setattr("lab.exercises.stage._run", lambda *_: pytest.fail("it was run"))
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    shutil.copy(find(OWN).folder / SOLUTION / "scenario.yaml", tmp_path / "in" / "ada")
+    arguments = ["grade", str(tmp_path / "in"), "--exercise", "16"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 4
+    assert "cannot here: Open vSwitch: not installed" in done.output
+
+
+def test_a_wrong_protocol_is_not_blamed_on_the_ports(begun):
+    """Of a protocol without ports none are taken, so that right ones look wrong."""
+    work = only(begun(BY_HAND), "one")
+    solve(work)
+    program = work.folder / work.exercise.parts.program
+    program.write_text(program.read_text().replace("rest[2]", "rest[3]"))
+    (marked,) = check(work)
+    assert "protocol of " in says([marked])
+    assert "port of" not in says([marked])
+
+
+@pytest.mark.parametrize("given", ["{}%", " {} % "])
+def test_a_percent_sign_costs_no_point(begun, given):
+    for name in (TALKERS, ONE_IN, UNSEEN):
+        work = begun(name, given.strip())
+        true = answers(work)
+        asked = {one.key: one for one in work.exercise.parts.questions}
+        (percent,) = [one for one in asked.values() if "percent" in one.key]
+        file = work.folder / "answers.yaml"
+        file.write_text(yaml.safe_dump({percent.key: given.format(true[percent.answer])}))
+        assert [one.name for one in check(work) if one.right] == [percent.asks]
+        other = next(one for one in asked.values() if one.key != percent.key)
+        file.write_text(yaml.safe_dump({other.key: f"{true[other.answer]}%"}))
+        assert not any(one.right for one in check(work))
+
+
+def test_answers_that_are_gone_or_empty_are_told_what_to_do(begun):
+    work = begun(FIRST)
+    file = work.folder / "answers.yaml"
+    file.write_text("")
+    with pytest.raises(WrongFile, match=r"write a line for each question, such as datagrams: 12"):
+        check(work)
+    file.unlink()
+    assert "there is no answers.yaml; flowlab exercise reset" in says(check(work))
+    assert checked(work.folder).exit_code == 1
+
+
+def test_to_begin_again_twice_loses_nothing(begun):
+    work = begun(BY_HAND)
+    program = work.folder / "collector.py"
+    for text in ("first", "second", "third"):
+        program.write_text(text)
+        reset(work)
+    kept = [(work.folder / f"collector.py.old{more}").read_text() for more in ("", ".2", ".3")]
+    assert kept == ["first", "second", "third"]
+    assert reset(work) == []
+
+
+def test_to_begin_again_keeps_whatever_was_changed_and_nothing_else(begun):
+    work = begun(POLLING)
+    (work.folder / "port.yaml").write_text("mine")
+    assert reset(work) == ["port.yaml.old"]
+    assert (work.folder / "port.yaml.old").read_text() == "mine"
+    assert not (work.folder / "answers.yaml.old").exists()
+
+
+def test_copies_come_late_and_others_come_in_turn():
+    assert apart(list("aabcbdefgg"), 3) == list("abcdaebfgg")
+    assert apart(list("aab"), 0) == list("aab")
+    assert in_turn("abc", "12345") == list("a1b2c345")
+    assert in_turn("abc", "") == list("abc")
+
+
+def test_the_case_beside_samples_is_the_one_that_is_written(tmp_path):
+    strange.write(tmp_path)
+    for file in strange.FOLDER.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
+def test_flowlab_tells_the_case_beside_samples_as_it_is():
+    case = read_case(strange.FOLDER)
+    (ran,) = conform([case], [Collector("flowlab")], way_in()[0], 1, lambda _: None)
+    assert ran.result.name == "PASS", ran.compared.findings
