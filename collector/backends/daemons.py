@@ -38,6 +38,10 @@ _ONE_MORE: Final = Datagrams.of([b"\0"], 0)
 taken when the signal comes: then it is this one."""
 
 
+_RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
+"""Programs that threads of this process wait for."""
+
+
 class Failed(Exception):
     """A program did not do its work; the text says what it said."""
 
@@ -385,6 +389,7 @@ def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
             )
         except OSError as refused:
             raise Crashed(f"{daemon.command[0]} cannot be started: {refused}") from None
+    _RUNNING.add(started)
     try:
         for port in daemon.ports.values():
             wait_until_bound(port, started, daemon.patience_s)
@@ -398,6 +403,15 @@ def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
         started.wait(daemon.patience_s)
+        _RUNNING.discard(started)
+
+
+def end_all() -> None:
+    """Kill all programs that run, in whichever thread: nobody waits for them any more."""
+    for started in list(_RUNNING):
+        if started.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
 
 
 def _text(said: Path) -> str:

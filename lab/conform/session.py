@@ -127,7 +127,8 @@ def examine(pair: Pair, network: Network) -> Told:
     """Feed a collector with a case; whatever happens, there is an answer."""
     backend = named(pair.collector, pair.custom)
     try:
-        place = pair.scratch or None
+        # A capsule does not see all folders of the machine.
+        place = pair.scratch if pair.scratch and Path(pair.scratch).is_dir() else None
         with tempfile.TemporaryDirectory(prefix="flowlab-conform-", dir=place) as scratch:
             return _told(backend, pair, network, Path(scratch))
     except Crashed as crashed:
