@@ -133,7 +133,7 @@ class Output(_Strict):
         parts = urlsplit(given)
         # What is in front of an @ looks like a host, and is none.
         if parts.scheme != "http" or parts.hostname not in _HERE or "@" in parts.netloc:
-            raise ValueError(f"{given!r} is not http:// on this machine: {', '.join(_HERE)}")
+            raise ValueError(f"{given!r} is not on this machine: http:// and {' or '.join(_HERE)}")
         return given
 
     @property

@@ -398,7 +398,8 @@ def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
         yield started
     except Failed as failed:
         text = _text(daemon.said).strip()[-500:]
-        raise type(failed)(f"{daemon.name}: {failed}: {text}") from None
+        said = f"{daemon.name}: {failed}"
+        raise type(failed)(f"{said}: {text}" if text else said) from None
     finally:
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
