@@ -298,30 +298,39 @@ class Custom(Backend):
         Raises:
             Failed: it is not of the form that was described.
         """
+        return list(self._flows(given))
+
+    def packets(self, given: Given) -> int:
+        """Summed while they are read: a flood's rows would not fit into memory."""
+        return sum(row["packets"] or 0 for row in self._flows(given))
+
+    def _flows(self, given: Given) -> Iterator[Row]:
+        """The flows in its output, one after the other."""
         self._remarks = []
         settings = self.settings
         try:
             if settings.output.http is None:
                 self._taken = self._raw()
-            text = _unpacked(self._taken or b"").decode("utf-8", errors="replace")
+            octets = _unpacked(self._taken or b"")
         except _UNREADABLE as cut:
             why = f"{type(cut).__name__} {cut}"
             raise Failed(f"the output of {settings.name} cannot be read: {why}") from None
+        only = _only(settings.takes, given.families)
+        endless = 0
         try:
-            read = [self._row(one, top) for one, top in _entries(text, settings.output)]
+            for one, top in _entries(octets, settings.output):
+                row = self._row(one, top)
+                if row:
+                    yield {"family": _family(row.get("protocol")) or only, **row}
+                endless += row == {}
         except _ODD as odd:
+            begin = octets[:200].decode("utf-8", errors="replace")
             raise Failed(
                 f"the output of {settings.name} is not as described: "
-                f"{type(odd).__name__} {odd}; it begins {text[:200]!r}"
+                f"{type(odd).__name__} {odd}; it begins {begin!r}"
             ) from None
-        if endless := sum(row is not None and "flow" not in row for row in read):
+        if endless:
             self._remarks.append(f"{endless} rows have neither source nor destination")
-        only = _only(settings.takes, given.families)
-        return [
-            {"family": _family(row.get("protocol")) or only, **row}
-            for row in read
-            if row is not None and "flow" in row
-        ]
 
     def remark(self, given: Given) -> str:
         """That there is no output, or that rows of it are no flows."""
@@ -470,14 +479,15 @@ class _Settled:
         return same
 
 
-def _entries(text: str, output: Output) -> Iterator[tuple[Any, Any]]:
+def _entries(octets: bytes, output: Output) -> Iterator[tuple[Any, Any]]:
     """The flows in an output, each with the document or line that it is in."""
     if output.form == "csv":
-        tops: Iterable[Any] = csv.DictReader(io.StringIO(text))
+        stream = io.TextIOWrapper(io.BytesIO(octets), "utf-8", errors="replace", newline="\n")
+        tops: Iterable[Any] = csv.DictReader(stream)
     elif output.form == "jsonl":
-        tops = _lines(text, printed=output.printed)
+        tops = _lines(octets, printed=output.printed)
     else:
-        tops = [_json(text)] if text.strip() else []
+        tops = [_json(octets)] if octets.strip() else []
     for top in tops:
         found = _at(top, top, output.each) if output.each else top
         if found is None:
@@ -488,25 +498,25 @@ def _entries(text: str, output: Output) -> Iterator[tuple[Any, Any]]:
             yield ({str(pair[pairs[0]]): pair[pairs[1]] for pair in one} if pairs else one), top
 
 
-def _lines(text: str, *, printed: bool) -> Iterator[Any]:
+def _lines(octets: bytes, *, printed: bool) -> Iterator[Any]:
     """What is in lines of JSON; what a program prints besides is no flow."""
-    # Only a line feed ends a line: other separators may be inside a text.
-    for line in map(str.strip, text.split("\n")):
-        if not line.startswith(("{", "[")):
+    # Octets, for only a line feed ends a line: other separators may be inside a text.
+    for line in map(bytes.strip, io.BytesIO(octets)):
+        if not line.startswith((b"{", b"[")):
             continue
         try:
             one = _json(line)
         except ValueError:
             # "[INFO] listening" begins like a list.
-            if printed and line.startswith("["):
+            if printed and line.startswith(b"["):
                 continue
             raise
         yield one
 
 
-def _json(text: str) -> Any:
+def _json(octets: bytes) -> Any:
     """A document; fractions as they are written."""
-    return json.loads(text, parse_float=Decimal)
+    return json.loads(octets.decode("utf-8", errors="replace"), parse_float=Decimal)
 
 
 def _at(one: Any, top: Any, path: str) -> Any:
