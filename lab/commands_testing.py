@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collector.replay import Target
     from lab.conform.run import Collector, Outcome
 
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _NAMED: Final = "NAME|FILE.yaml"
 _collector_option = click.option(
     "--collector",
@@ -248,7 +249,7 @@ def conform(
             click.echo(matrix.line(outcome), err=True)
 
     versions = {one.label: named(one.name, one.custom).version() for one in chosen}
-    with _sigterm_as_control_c():
+    with _signals_as_control_c():
         outcomes = examine(found, chosen, way, jobs, watch)
     if as_json:
         click.echo(json.dumps(matrix.plain(outcomes, versions), indent=1))
@@ -311,6 +312,7 @@ def limit(
     from collector import limit as limits
     from collector.backends import named
     from lab.report.curves import picture
+    from lab.report.printable import printable
 
     every = _chosen(collectors)
     _see_that_they_can_be_flooded(every)
@@ -325,19 +327,19 @@ def limit(
             )
             click.echo(
                 f"{chosen.label:10} {one.reached_dps:>9,.0f} datagrams/s  {one.lost:8.3%} lost"  # noqa: B023
-                f"  {one.where()}",
+                f"  {printable(one.where())}",
                 err=True,
             )
             return one
 
-        with _sigterm_as_control_c():
+        with _signals_as_control_c():
             curves[chosen.label] = limits.search(attempted, precision=precision)
     for name, found in curves.items():
         highest = limits.best(found)
         rate = f"{highest.reached_dps:,.0f} datagrams/s, " if highest else ""
         told = f"{highest.reached_dps * flood.RECORDS:,.0f} records/s" if highest else "no rate"
         first = next((one for one in found if one.lost), None)
-        beyond = f"; beyond, {first.where()}" if first else "; the sender got no faster"
+        beyond = f"; beyond, {printable(first.where())}" if first else "; the sender got no faster"
         click.echo(f"{name}: loses nothing up to {rate}{told}{beyond}", err=as_json)
     if as_json:
         plain = {
@@ -365,16 +367,20 @@ def _see_that_they_can_be_flooded(collectors: Sequence[Collector]) -> None:
 
 
 @contextmanager
-def _sigterm_as_control_c() -> Iterator[None]:
-    """Let SIGTERM end what runs as Control-C does: with all that was started."""
+def _signals_as_control_c() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that goes, end what runs as Control-C does, with all of it."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What is ignored (nohup) stays so.
+    ending = [one for one in _ENDING if signal.getsignal(one) is signal.SIG_DFL]
+    for one in ending:
+        signal.signal(one, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one in ending:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _chosen(texts: Sequence[str]) -> list[Collector]:

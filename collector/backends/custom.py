@@ -312,6 +312,8 @@ class Custom(Backend):
             if settings.output.http is None:
                 self._taken = self._raw()
             octets = _unpacked(self._taken or b"")
+            if len(octets) > MOST_OCTETS:
+                raise Failed(f"the output of {settings.name} is larger than {MOST_OCTETS} octets")
         except _UNREADABLE as cut:
             why = f"{type(cut).__name__} {cut}"
             raise Failed(f"the output of {settings.name} cannot be read: {why}") from None
@@ -348,13 +350,13 @@ class Custom(Backend):
         output = self.settings.output
         if output.http is not None:
             with _OPENER.open(self._filled(output.http), timeout=_HTTP_S) as answer:
-                self._taken = answer.read(MOST_OCTETS)
+                self._taken = answer.read(MOST_OCTETS + 1)
             return self._taken or b""
         said = self._given.folder / "said.txt"
         path = said if output.printed else Path(self._filled(output.file or ""))
         try:
             with path.open("rb") as stream:
-                return stream.read(MOST_OCTETS)
+                return stream.read(MOST_OCTETS + 1)
         except FileNotFoundError:
             self._remarks.append(f"it has written no file {output.file}")
             return b""
@@ -451,7 +453,7 @@ def _unpacked(octets: bytes) -> bytes:
     if not octets.startswith(_GZIP):
         return octets
     with gzip.GzipFile(fileobj=io.BytesIO(octets)) as stream:
-        return stream.read(MOST_OCTETS)
+        return stream.read(MOST_OCTETS + 1)
 
 
 class _Settled:

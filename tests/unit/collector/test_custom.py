@@ -370,3 +370,9 @@ def test_only_this_machine_is_asked(address):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
 def test_this_machine_is_asked_by_any_of_its_names(host):
     Output.model_validate({"format": "json", "http": f"http://{host}:{{http}}/flows?a=@b"})
+
+
+def test_an_output_without_end_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("collector.backends.custom.MOST_OCTETS", 50)
+    with pytest.raises(Failed, match="larger than 50 octets"):
+        told(tmp_path, json.dumps(LINE))
