@@ -109,22 +109,22 @@ def compare(
     """
     left_out: Counter[str] = Counter()
     ours: dict[Place, list[Row]] = defaultdict(list)
-    unsaid: set[Place] = set()
+    unsaid: dict[Place, str] = {}
     for row in map(with_family, truth):
         place = _place(row, backend)
         why = backend.cannot(row)
         if why:
             left_out[why] += 1
-            unsaid.add(place)
+            unsaid[place] = why
         else:
             ours[place].append(row)
     theirs: dict[Place, list[Row]] = defaultdict(list)
     for row in told:
         theirs[_place(row, backend)].append(row)
-    for place in unsaid:
+    for place, why in unsaid.items():
         # A flow that can be said in part only: what is said of it is neither right nor wrong.
         theirs.pop(place, None)
-        ours.pop(place, None)
+        left_out[why] += len(ours.pop(place, ()))
     if truth and not ours and not theirs:
         return Compared(Result.NOT_EXPRESSIBLE, left_out=dict(left_out))
     expected = {place: _summed(rows) for place, rows in ours.items()}
@@ -172,7 +172,8 @@ def _tells(place: Place, backend: Backend) -> Tells:
 
 def _summed(rows: Sequence[Row]) -> dict[str, Any]:
     """Rows of one place as one; what one of them does not say is not said."""
-    one: dict[str, Any] = {"protocol": rows[0].get("protocol")}
+    one: dict[str, Any] = {}
+    rows = [_with_octets(row) for row in rows]
     for name in MEASURES:
         values = [row.get(name) for row in rows]
         if None not in values:
@@ -200,18 +201,24 @@ _TOGETHER: Final[Mapping[str, Callable[[Any], int]]] = {
 def _asked(place: Place, row: Row, backend: Backend) -> dict[str, Any]:
     """What is true of a flow, as far as the collector counts it."""
     measures = _tells(place, backend).measures
-    wanted: dict[str, Any] = {
-        name: row[name] for name in MEASURES if name in measures and name in row
-    }
-    if "octets" in measures and (octets := _octets(row)) is not None:
-        wanted["octets"] = octets
-    return wanted
+    return {name: row[name] for name in MEASURES if name in measures and name in row}
 
 
-def _octets(row: Row) -> int | None:
-    """The one octet count of a record: sFlow's of the frame, of the others that of the packet."""
-    names = ("octets_l2", "octets_l3") if row["protocol"] == _SFLOW else ("octets_l3", "octets_l2")
-    return next((row[name] for name in names if row.get(name) is not None), None)
+def _with_octets(row: Row) -> Row:
+    """A row with one octet count: sFlow's of the frame, of the others that of the packet.
+
+    Of each row before rows are summed: those of one flow may have come by either.
+    """
+    if "octets" in row:
+        return row
+    sampled = row.get("protocol") == _SFLOW
+    names = ("octets_l2", "octets_l3") if sampled else ("octets_l3", "octets_l2")
+    name = next((name for name in names if row.get(name) is not None), None)
+    if name is None:
+        return row
+    slack = row.get("tolerance") or {}
+    more = {"tolerance": {**slack, "octets": slack[name]}} if name in slack else {}
+    return {**row, "octets": row[name], **more}
 
 
 def _findings(

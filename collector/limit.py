@@ -24,11 +24,13 @@ from collector.backends.base import Given
 from collector.backends.daemons import (
     LOOPBACK,
     Crashed,
+    Failed,
     connected,
     drops,
     finished,
     running,
     wait_until_drained,
+    wait_until_settled,
 )
 from collector.decode import NETFLOW
 from collector.sending import send
@@ -42,6 +44,8 @@ LOWEST_DPS: Final = 1_000.0
 HIGHEST_DPS: Final = 2_000_000.0
 WARM_UP: Final = 200
 """Datagrams of the warm-up."""
+MOST: Final = 1_000_000
+"""Datagrams of a flood at most: they are made before it, and each has its place in memory."""
 _AT_ONCE: Final = 8
 _REACHED: Final = 0.9
 """Of the rate that was asked for: less, and the sender is what limits."""
@@ -60,6 +64,7 @@ class Try:
         storage: records that were taken and not written (or, if it does not say, read and not
             written).
         recovery_s: how long what waited took to be read.
+        why: what else went wrong, in words: then nothing of it counts, and all is lost.
     """
 
     rate_dps: float
@@ -69,12 +74,15 @@ class Try:
     collector: int | None
     storage: int
     recovery_s: float
+    why: str = ""
 
     @property
     def lost(self) -> float:
-        """As a share of all records."""
+        """As a share of all records, those of the warm-up included."""
+        if self.why:
+            return 1.0
         records = self.kernel * flood.RECORDS + (self.collector or 0) + self.storage
-        return records / max(1, self.sent * flood.RECORDS)
+        return records / ((WARM_UP + self.sent) * flood.RECORDS)
 
     @property
     def limited(self) -> bool:
@@ -83,6 +91,8 @@ class Try:
 
     def where(self) -> str:
         """Where it was lost, in words."""
+        if self.why:
+            return self.why.partition("\n")[0]
         beyond = "collector or storage" if self.collector is None else "storage"
         parts = {
             "kernel queue": self.kernel * flood.RECORDS,
@@ -104,31 +114,35 @@ def attempt(backend: Backend, rate_dps: float, seconds: float) -> Try:
     Raises:
         Crashed: it ended by itself.
         Hung: it does not read, or does not end.
+        Failed: its output cannot be read, or tells more than came.
     """
-    count = max(1, int(rate_dps * seconds))
+    count = _count(rate_dps, seconds)
     datagrams = flood.messages(WARM_UP + count)
     with tempfile.TemporaryDirectory(prefix="flowlab-limit-") as scratch:
         given = Given(Path(scratch), Path(scratch) / "none.pcap", frozenset({NETFLOW}))
         (daemon,) = backend.daemons(given)
-        port = daemon.ports[NETFLOW]
+        port, patience_s = daemon.ports[NETFLOW], daemon.patience_s
         with running(daemon) as started, connected(LOOPBACK, 0, port) as out:
             for part in (flood.beginning(), *_parts(datagrams.part(0, WARM_UP))):
                 send(out, *part)
-                wait_until_drained(port, started)
+                wait_until_drained(port, started, patience_s)
             took_s = send(out, *datagrams.part(WARM_UP, WARM_UP + count), rate_dps)
             began_s = time.monotonic()
-            wait_until_drained(port, started)
+            wait_until_drained(port, started, patience_s)
             recovery_s = time.monotonic() - began_s
             kernel = drops(port)
             if daemon.one_more:
                 out.send(b"\0")
-                wait_until_drained(port, started)
-            status = finished(started, daemon.end)
+                wait_until_drained(port, started, patience_s)
+            wait_until_settled(daemon, started)
+            status = finished(started, daemon.end, patience_s)
         if status not in (0, -daemon.end, 128 + daemon.end):
             raise Crashed(f"{Path(daemon.command[0]).name} ended with status {status}")
         read = (WARM_UP + count - kernel) * flood.RECORDS
         taken = backend.taken(given)
         written = backend.packets(given) * flood.RECORDS // flood.PACKETS
+    if written > read:
+        raise Failed(f"it tells more than came: {written} records of {read} that it can have read")
     return Try(
         rate_dps,
         count / took_s,
@@ -138,6 +152,20 @@ def attempt(backend: Backend, rate_dps: float, seconds: float) -> Try:
         max(0, (read if taken is None else min(taken, read)) - written),
         recovery_s,
     )
+
+
+def tried(backend: Backend, rate_dps: float, seconds: float) -> Try:
+    """Flood a collector once; where it fails otherwise than by losses, a try that says so."""
+    try:
+        return attempt(backend, rate_dps, seconds)
+    except Failed as failed:
+        count = _count(rate_dps, seconds)
+        return Try(rate_dps, rate_dps, count, 0, None, 0, 0.0, str(failed))
+
+
+def _count(rate_dps: float, seconds: float) -> int:
+    """Datagrams of a flood."""
+    return max(1, min(MOST, int(rate_dps * seconds)))
 
 
 def _parts(some: flood.Flood) -> Iterator[flood.Flood]:
@@ -181,6 +209,8 @@ def search(
         tries.append(one := attempted(rate_dps))
         if one.lost:
             bad = rate_dps
+            if one.why and not good:
+                break  # a rate that is lower would hardly help
         elif one.limited:
             break
         else:

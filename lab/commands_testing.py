@@ -6,7 +6,11 @@ Imports are inside the commands, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
+from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,12 +19,13 @@ import click
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from collector.corpus.case import Case
     from collector.replay import Target
     from lab.conform.run import Collector, Outcome
 
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _NAMED: Final = "NAME|FILE.yaml"
 _collector_option = click.option(
     "--collector",
@@ -77,6 +82,8 @@ def replay(
 
     if (speed is not None) + (rate is not None) + as_recorded > 1:
         stop(Exit.WRONG_INPUT, "choose one of --speed, --rate and --as-recorded")
+    if source not in ("", player.KEEP) and not _is_address(source):
+        stop(Exit.WRONG_INPUT, f"--source {source!r} is neither {player.KEEP} nor an address")
     places = _targets(targets)
     for capture in _captures(cases):
         try:
@@ -114,17 +121,29 @@ def _targets(texts: Sequence[str]) -> dict[str, Target]:
     for text in texts:
         kind, equals, rest = text.partition("=")
         host, colon, port = (rest if equals else text).rpartition(":")
-        wrong = (equals and kind not in FAMILIES) or not host or not port.isdigit()
-        if wrong or not colon or not 0 < int(port) <= 0xFFFF:
+        wrong = (
+            (equals and kind not in FAMILIES)
+            or not host
+            or not (port.isascii() and port.isdecimal())
+        )
+        if wrong or not colon or len(port) > len("65535") or not 0 < int(port) <= 0xFFFF:
             stop(Exit.WRONG_INPUT, f"--to {text!r} is not like 127.0.0.1:2055 or sflow=[::1]:6343")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         try:
             address = socket.getaddrinfo(bare, int(port), type=socket.SOCK_DGRAM)[0][4]
-        except OSError as refused:
+        except (OSError, UnicodeError) as refused:
             stop(Exit.WRONG_INPUT, f"--to {text}: {refused}")
         for family in (kind,) if equals else FAMILIES:
             found.setdefault(family, Target(str(address[0]), int(port)))
     return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _captures(names: Sequence[str]) -> list[Path]:
@@ -154,6 +173,20 @@ def _cases(names: Sequence[str]) -> list[Case]:
         stop(Exit.WRONG_INPUT, str(wrong))
 
 
+def _refused_now(cases: Sequence[Case], pages: Sequence[Path | None]) -> None:
+    """Refuse what could be refused in the end only, when all results would be lost."""
+    from collector.corpus.case import WrongCaseError
+
+    for case in cases:
+        try:
+            case.truth()
+        except WrongCaseError as wrong:
+            stop(Exit.WRONG_INPUT, str(wrong))
+    for page in pages:
+        if page is not None:
+            page.touch()
+
+
 @click.command()
 def collectors() -> None:
     """List the collectors that can be examined, with the version that is installed here."""
@@ -177,7 +210,7 @@ def collectors() -> None:
     help="A case, or a folder with cases; may be repeated.  [default: the bundled corpus]",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Pairs side by side.")
-@click.option("--json", "as_json", is_flag=True, help="All of it as JSON on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="What came of each as JSON, on stdout.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="JUnit XML.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="A page, whole.")
 def conform(
@@ -199,15 +232,14 @@ def conform(
       flowlab conform --collector flowlab,nfdump,pmacct,tshark --jobs 2 --html matrix.html
       flowlab conform --collector mine.yaml --cases cases/ --junit report.xml
     """
+    from collector.backends import named
     from lab.conform.run import conform as examine
     from lab.conform.run import way_in
     from lab.report import matrix
 
     found = _cases(cases)
     chosen = _chosen(collectors)
-    for page in (junit, html):
-        if page is not None:
-            page.touch()  # better refused now than in the end
+    _refused_now(found, (junit, html))
     way, why = way_in()
     if way is None:
         click.echo(f"flowlab: exporters are addresses of the loopback here, for {why}", err=True)
@@ -216,15 +248,17 @@ def conform(
         if not as_json:
             click.echo(matrix.line(outcome), err=True)
 
-    outcomes = examine(found, chosen, way, jobs, watch)
+    versions = {one.label: named(one.name, one.custom).version() for one in chosen}
+    with _signals_as_control_c():
+        outcomes = examine(found, chosen, way, jobs, watch)
     if as_json:
-        click.echo(json.dumps(matrix.plain(outcomes), indent=1))
+        click.echo(json.dumps(matrix.plain(outcomes, versions), indent=1))
     else:
         matrix.show(outcomes)
     if junit is not None:
-        junit.write_bytes(matrix.junit(outcomes))
+        junit.write_bytes(matrix.junit(outcomes, versions))
     if html is not None:
-        html.write_text(matrix.page(outcomes), encoding="utf-8")
+        html.write_text(matrix.page(outcomes, versions), encoding="utf-8")
     sys.exit(matrix.code(outcomes))
 
 
@@ -277,37 +311,35 @@ def limit(
     from collector import flood
     from collector import limit as limits
     from collector.backends import named
-    from collector.backends.daemons import Failed
     from lab.report.curves import picture
+    from lab.report.printable import printable
 
+    every = _chosen(collectors)
+    _see_that_they_can_be_flooded(every)
+    _refused_now((), (svg,))
     curves: dict[str, list[limits.Try]] = {}
-    for chosen in _chosen(collectors):
-        backend = named(chosen.name, chosen.custom)
-        if not backend.receives:
-            stop(Exit.WRONG_INPUT, f"{chosen.label} reads captures and receives nothing")
+    for chosen in every:
 
         def attempted(rate_dps: float) -> limits.Try:
             one = limits.best_of(
                 tries,
-                lambda: limits.attempt(named(chosen.name, chosen.custom), rate_dps, seconds),  # noqa: B023
+                lambda: limits.tried(named(chosen.name, chosen.custom), rate_dps, seconds),  # noqa: B023
             )
             click.echo(
                 f"{chosen.label:10} {one.reached_dps:>9,.0f} datagrams/s  {one.lost:8.3%} lost"  # noqa: B023
-                f"  {one.where()}",
+                f"  {printable(one.where())}",
                 err=True,
             )
             return one
 
-        try:
+        with _signals_as_control_c():
             curves[chosen.label] = limits.search(attempted, precision=precision)
-        except Failed as failed:
-            stop(Exit.NO_VERDICT, f"{chosen.label}: {failed}")
     for name, found in curves.items():
         highest = limits.best(found)
         rate = f"{highest.reached_dps:,.0f} datagrams/s, " if highest else ""
         told = f"{highest.reached_dps * flood.RECORDS:,.0f} records/s" if highest else "no rate"
         first = next((one for one in found if one.lost), None)
-        beyond = f"; beyond, {first.where()}" if first else "; the sender got no faster"
+        beyond = f"; beyond, {printable(first.where())}" if first else "; the sender got no faster"
         click.echo(f"{name}: loses nothing up to {rate}{told}{beyond}", err=as_json)
     if as_json:
         plain = {
@@ -317,6 +349,38 @@ def limit(
         click.echo(json.dumps(plain, indent=1))
     if svg is not None:
         svg.write_text(picture(curves, flood.RECORDS), encoding="utf-8")
+    if any(all(one.why for one in found) for found in curves.values()):
+        sys.exit(Exit.NO_VERDICT)
+
+
+def _see_that_they_can_be_flooded(collectors: Sequence[Collector]) -> None:
+    """Stop if one of them takes no IPFIX from a port."""
+    from collector.backends import named
+    from collector.decode import NETFLOW
+
+    for one in collectors:
+        backend = named(one.name, one.custom)
+        if not backend.receives:
+            stop(Exit.WRONG_INPUT, f"{one.label} reads captures and receives nothing")
+        if not backend.takes(NETFLOW):
+            stop(Exit.WRONG_INPUT, f"{one.label} does not take netflow: what is sent is IPFIX")
+
+
+@contextmanager
+def _signals_as_control_c() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that goes, end what runs as Control-C does, with all of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    # What is ignored (nohup) stays so.
+    ending = [one for one in _ENDING if signal.getsignal(one) is signal.SIG_DFL]
+    for one in ending:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in ending:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _chosen(texts: Sequence[str]) -> list[Collector]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from collector.corpus.case import Case
@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_COLLECTORS] = list(_collectors(config.getoption("--flowlab-collector")))
 
 
-def _collectors(texts: Iterable[str]) -> Iterator[Collector]:
+def _collectors(texts: Sequence[str]) -> Iterator[Collector]:
     from lab.conform.run import NoCollector, chosen
 
     try:

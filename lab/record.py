@@ -22,6 +22,7 @@ from collector.corpus.case import MEASURES, OBSERVER, Manifest, Truth
 from collector.key import ICMP, ICMPV6, FlowKey
 from lab.corpus import write_case
 from lab.judge import EXPORTS, decode_exports, habits_of, judged, read_run
+from lab.scenario.model import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ _PROGRAMS: Final = {
 }
 """How the programs of exporters say their version, by exporter."""
 _NUMBER: Final = re.compile(r"\d+\.\d+(?:\.\d+)?")
+_NAME: Final = re.compile(NAME)
 _ABOUT: Final = (
     "Tell every flow once for each observation point and direction, with its packets, octets, "
     "flags and times, sampling rates applied."
@@ -87,6 +89,8 @@ def record(run: Path, out: Path) -> Case:
     }
     rows = sorted(map(_truth, found.rows), key=_order)
     scenario = json.loads((run / "scenario.json").read_text(encoding="utf-8"))
+    if not _NAME.fullmatch(scenario["name"]):
+        raise NoCase(f"{run}: {scenario['name']!r} is no name of a scenario, so of no folder")
     manifest = Manifest(
         title=scenario["title"],
         about=f"{scenario['description']} {_ABOUT}",

@@ -68,12 +68,14 @@ class Given:
         families: what kinds of datagrams come (`collector.senders.FAMILIES`).
         habits: what exporters do differently from the formats' texts, by address; only those who
             know that ask.
+        exporters: the addresses of all that send, as the capture has them; none: not known.
     """
 
     folder: Path
     capture: Path
     families: frozenset[str]
     habits: Mapping[str, str] = field(default_factory=dict)
+    exporters: frozenset[str] = frozenset()
 
 
 class Backend(ABC):
@@ -95,6 +97,11 @@ class Backend(ABC):
     @abstractmethod
     def version(self) -> str:
         """Which version is installed; "" if that cannot be found out."""
+
+    def takes(self, family: str) -> bool:
+        """Whether it takes datagrams of a kind (`collector.senders.FAMILIES`) at all."""
+        del family
+        return True
 
     @abstractmethod
     def tells(self, family: str) -> Tells:
@@ -128,6 +135,11 @@ class Backend(ABC):
         Raises:
             Failed: it has not written what it should.
         """
+
+    def remark(self, given: Given) -> str:
+        """What is worth saying of its output, after `rows`, whether that is right or not."""
+        del given
+        return ""
 
     def counts(self, given: Given) -> Mapping[str, int]:
         """What it counts of all that came, by `collector.corpus.case.COUNTS`; none if it does not.
@@ -165,6 +177,10 @@ def flow(
         destination_port: likewise; of ICMP type << 8 | code.
     """
     ends = [ip_address(end) for end in (source, destination)]
+    mapped = [getattr(end, "ipv4_mapped", None) for end in ends]
+    # A socket or a column for both families has IPv4 in IPv6; one end alone would be another flow.
+    if any(mapped) and all(one or end.version == 4 for one, end in zip(mapped, ends, strict=True)):
+        ends = [one or end for one, end in zip(mapped, ends, strict=True)]
     if protocol in (ICMP, ICMPV6):
         source_port = 0
     elif protocol not in _PORTS:
@@ -172,6 +188,15 @@ def flow(
     version = ends[0].version
     key = FlowKey(version, str(ends[0]), str(ends[1]), protocol, source_port, destination_port)
     return key.to_json()
+
+
+def spelled(told: str) -> str:
+    """An address in the spelling that all have; IPv4 in IPv6 is IPv4; other texts stay."""
+    try:
+        parsed = ip_address(told.strip())
+    except ValueError:
+        return told
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def frames(source: str, destination: str, ethernet_type: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 PATIENCE_S: Final = 30.0
 _TICK_S: Final = 0.001
+_LEAVING_S: Final = 1.0
+"""From a program's last socket to its exit status."""
 _AT_ONCE: Final = 8
 """Datagrams: even long ones find room in any receive buffer."""
 _ONE_MORE: Final = Datagrams.of([b"\0"], 0)
 """When it has been taken, all before has been worked on. Collectors throw away what they have just
 taken when the signal comes: then it is this one."""
+
+
+_RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
+"""Programs that threads of this process wait for."""
 
 
 class Failed(Exception):
@@ -46,6 +52,16 @@ class Crashed(Failed):
 
 class Hung(Failed):
     """It was not ready, did not read, or did not end, within its time."""
+
+
+class Settling(Protocol):
+    """Says whether all that a program read has come out; `why`: why not."""
+
+    why: str
+
+    def __call__(self) -> bool:
+        """Whether it has, as far as is known now."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ class Daemon:
     ports: Mapping[str, int]
     said: Path
     ready: str = ""
-    settled: Callable[[], bool] | None = None
+    settled: Settling | None = None
     end: signal.Signals = signal.SIGTERM
     one_more: bool = True
     exporters: frozenset[str] | None = None
@@ -97,12 +113,18 @@ class Burst(NamedTuple):
     """The sender's address in the capture."""
 
 
-def free_port() -> int:
-    """A UDP port of the loopback that nobody listens on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port of the loopback that nobody listens on."""
+    return free_ports(1, kind)[0]
+
+
+def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> list[int]:
+    """So many different ports of the loopback that nobody listens on."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def bursts(
@@ -142,8 +164,25 @@ def wait_until_said(
         Crashed: the program has ended.
         Hung: it has not.
     """
-    text = f"it has not said {words!r}"
-    _wait(lambda: words in _text(said), patience_s, started, text)
+    _wait(_Heard(words, said), patience_s, started, f"it has not said {words!r}")
+
+
+class _Heard:
+    """Whether words are in a file that grows; what was read is not read again."""
+
+    def __init__(self, words: str, said: Path) -> None:
+        self._words, self._said = words.encode(), said
+        self._at, self._tail = 0, b""
+
+    def __call__(self) -> bool:
+        with self._said.open("rb") as text:
+            text.seek(self._at)
+            new = text.read()
+        self._at += len(new)
+        known = self._tail + new
+        # Words may come in two parts.
+        self._tail = known[-len(self._words) :]
+        return self._words in known
 
 
 def wait_until_drained(
@@ -153,22 +192,61 @@ def wait_until_drained(
 
     Raises:
         Crashed: the program has ended.
-        Hung: it stays there.
+        Hung: it stays there, or nobody listens any more.
     """
-    _wait(lambda: not any(queues(port)), patience_s, started, "its UDP port is not read")
+
+    def drained() -> bool:
+        waiting = queues(port)
+        if not waiting:
+            raise _closed(started)
+        return not any(waiting)
+
+    _wait(drained, patience_s, started, "its UDP port is not read")
+    _still_there(started)
+
+
+def _closed(started: subprocess.Popen[bytes]) -> Failed:
+    """Why nobody listens: the program has ended, or does so, or has closed its port."""
+    with suppress(subprocess.TimeoutExpired):
+        return Crashed(ended(started.wait(_LEAVING_S)))
+    return Hung("it has closed its UDP port")
+
+
+def _still_there(started: subprocess.Popen[bytes]) -> None:
+    """See that a program has not ended by itself.
+
+    Raises:
+        Crashed: it has.
+    """
+    if started.poll() is not None:
+        raise Crashed(ended(started.returncode))
+
+
+def wait_until_settled(daemon: Daemon, started: subprocess.Popen[bytes]) -> None:
+    """Wait until all that a program has read has come out, where that can be known.
+
+    Raises:
+        Crashed: the program has ended.
+        Hung: it does not, or cannot be asked.
+    """
+    settled = daemon.settled
+    if settled is not None:
+        _wait(settled, daemon.patience_s, started, lambda: settled.why)
 
 
 def _wait(
-    done: Callable[[], bool], limit_s: float, started: subprocess.Popen[bytes], otherwise: str
+    done: Callable[[], bool],
+    limit_s: float,
+    started: subprocess.Popen[bytes],
+    otherwise: str | Callable[[], str],
 ) -> None:
     until_s = time.monotonic() + limit_s
     while time.monotonic() < until_s:
-        if started.poll() is not None:
-            raise Crashed(ended(started.returncode))
+        _still_there(started)
         if done():
             return
         time.sleep(_TICK_S)
-    raise Hung(otherwise)
+    raise Hung(otherwise if isinstance(otherwise, str) else otherwise())
 
 
 def ended(status: int) -> str:
@@ -228,10 +306,11 @@ def fed(daemon: Daemon, sent: Sequence[Burst], *, until: str = "") -> int:
             wait_until_said(until, daemon.said, started, daemon.patience_s)
         else:
             _one_more(daemon, started)
-        if daemon.settled is not None:
-            _wait(daemon.settled, daemon.patience_s, started, "what it says goes on changing")
+        wait_until_settled(daemon, started)
         lost = 0 if until else sum(map(drops, daemon.ports.values()))
-        if lost and started.poll() is None:
+        if not until:
+            _still_there(started)
+        if lost:
             raise Failed(f"{lost} datagrams were lost on the way")
         return finished(started, daemon.end, daemon.patience_s)
 
@@ -277,10 +356,7 @@ def _send(
     found = one.datagrams
     for first in range(0, len(found), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
-        try:
-            send(out, found.buffer, found.offset[some], found.length[some])
-        except ConnectionRefusedError:
-            raise Crashed(ended(started.wait(daemon.patience_s))) from None
+        send(out, found.buffer, found.offset[some], found.length[some])
         if wait:
             wait_until_drained(daemon.ports[one.family], started, daemon.patience_s)
 
@@ -313,6 +389,7 @@ def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
             )
         except OSError as refused:
             raise Crashed(f"{daemon.command[0]} cannot be started: {refused}") from None
+    _RUNNING.add(started)
     try:
         for port in daemon.ports.values():
             wait_until_bound(port, started, daemon.patience_s)
@@ -321,11 +398,21 @@ def running(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
         yield started
     except Failed as failed:
         text = _text(daemon.said).strip()[-500:]
-        raise type(failed)(f"{daemon.name}: {failed}: {text}") from None
+        said = f"{daemon.name}: {failed}"
+        raise type(failed)(f"{said}: {text}" if text else said) from None
     finally:
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
         started.wait(daemon.patience_s)
+        _RUNNING.discard(started)
+
+
+def end_all() -> None:
+    """Kill all programs that run, in whichever thread: nobody waits for them any more."""
+    for started in list(_RUNNING):
+        if started.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
 
 
 def _text(said: Path) -> str:

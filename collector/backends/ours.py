@@ -55,8 +55,10 @@ class Flowlab(Backend):
     def daemons(self, given: Given) -> Sequence[Daemon]:
         """One for each way of reading the formats: its habits are those of all of its exporters."""
         exporters: dict[str, set[str]] = defaultdict(set)
-        for address, name in given.habits.items():
-            exporters[_HABITS.get(name, _STANDARD)].add(address)
+        # Those of whom nothing is said do nothing differently.
+        for address in sorted({*given.exporters, *given.habits}):
+            habits = _HABITS.get(given.habits.get(address, ""), _STANDARD)
+            exporters[habits].add(address)
         return [
             _daemon(given, habits, frozenset(some))
             for habits, some in (exporters or {_STANDARD: set()}).items()

@@ -21,6 +21,7 @@ from collector.backends.base import MILLISECOND_NS, Backend, Tells, first_line, 
 from collector.backends.daemons import Crashed, Hung, ended
 from collector.decode import NETFLOW, PORTS, SFLOW
 from collector.decode.address import ip_texts
+from collector.senders import families_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from collector.backends.base import Given, Row
     from collector.backends.daemons import Daemon
+    from collector.decode import Datagrams
 
 _DISSECTORS: Final = {NETFLOW: "cflow", SFLOW: "sflow"}
 LONG_TEMPLATES: Final = ("-o", "cflow.max_template_fields:0")
@@ -47,6 +49,7 @@ _ONLY = ("-J", "cflow sflow")
 _GROUPS: Final = ("_ws", "cflow.flowset")
 """Lines that are no fields of records, by how their names begin."""
 _LIMIT_S: Final = 120.0
+_COPY: Final = "datagrams.pcap"
 SECOND_NS: Final = 1_000_000_000
 _SECONDS: Final = re.compile(r"(-?\d+)\.(\d{9})")
 _DATE: Final = re.compile(r"(\w{3} +\d+, \d{4} \d\d:\d\d:\d\d)\.(\d{9}) UTC")
@@ -103,12 +106,38 @@ class Tshark(Backend):
 
     def rows(self, given: Given) -> list[Row]:
         """A row for each record and sample."""
-        senders = ip_texts(pcap.datagrams(pcap.read(given.capture)).source)
+        datagrams = pcap.datagrams(pcap.read(given.capture))
+        # Its own copy: whatever else is in a capture would be a packet, too, and on other ports it
+        # would not know what it reads.
+        copy = given.folder / _COPY
+        write_copy(datagrams, copy)
         return [
             {**row, "exporter": sender}
-            for sender, datagram in zip(senders, read(given.capture), strict=False)
+            for sender, datagram in zip(ip_texts(datagrams.source), read(copy), strict=True)
             for row in _rows(datagram)
         ]
+
+
+def write_copy(datagrams: Datagrams, path: Path) -> None:
+    """Write a capture of these datagrams and nothing else, to the ports that their kinds have."""
+    usual = {family: port for port, family in reversed(list(PORTS.items()))}
+    columns = zip(
+        ip_texts(datagrams.source),
+        datagrams.source_port.tolist(),
+        ip_texts(datagrams.destination),
+        datagrams.destination_port.tolist(),
+        families_of(datagrams),
+        datagrams.timestamp_ns.tolist(),
+        datagrams.offset.tolist(),
+        datagrams.length.tolist(),
+        strict=True,
+    )
+    with pcap.Writer(path) as out:
+        for source, source_port, destination, port, family, then_ns, at, size in columns:
+            to = port if PORTS.get(port) == family else usual[family]
+            payload = datagrams.buffer[at : at + size].tobytes()
+            frame = pcap.encapsulate_udp(source, source_port, destination, to, payload)
+            out.write(then_ns, frame)
 
 
 class Item(NamedTuple):

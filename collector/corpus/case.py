@@ -141,15 +141,22 @@ class Truth:
 
 @dataclass(frozen=True)
 class Case:
-    """A case in its folder."""
+    """A case in its folder.
+
+    Attributes:
+        folder: where it is.
+        manifest: what it is for.
+        called: its name among cases whose folders have the same one; "": the folder's.
+    """
 
     folder: Path
     manifest: Manifest
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The folder's."""
-        return self.folder.name
+        """What it is called in reports."""
+        return self.called or self.folder.name
 
     @property
     def exports(self) -> Path:
@@ -174,6 +181,8 @@ def read_truth(path: Path) -> Truth:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         flows, counts = told["flows"], told.get("counts", {})
+        _list(path, flows)
+        _whole(f"{path}, counts", counts)
         for number, row in enumerate(flows, 1):
             _check(path, number, row)
     except (OSError, RecursionError) as refused:
@@ -189,12 +198,8 @@ def _check(path: Path, number: int, row: Mapping[str, Any]) -> None:
     where = f"{path}, flow {number}"
     if row.get("protocol") not in PROTOCOLS:
         raise WrongCaseError(f"{where}: protocol is {row.get('protocol')!r}, not of {PROTOCOLS}")
-    for name in MEASURES:
-        value = row.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise WrongCaseError(
-                f"{where}: {name} is {value!r}, and must be a whole number or null"
-            )
+    _whole(where, {name: row.get(name) for name in MEASURES})
+    _whole(f"{where}, tolerance", row.get("tolerance") or {})
     FlowKey.from_json(dict(row["flow"]))
 
 
@@ -203,3 +208,18 @@ def truth_text(truth: Truth) -> str:
     lines = ",\n".join(f"  {json.dumps(row)}" for row in truth.flows)
     flows = f"[\n{lines}\n ]" if truth.flows else "[]"
     return f'{{\n "flows": {flows},\n "counts": {json.dumps(dict(truth.counts))}\n}}\n'
+
+
+def _whole(where: str, numbers: Mapping[str, Any]) -> None:
+    """See that all of some numbers are whole, or null."""
+    for name, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise WrongCaseError(
+                f"{where}: {name} is {value!r}, and must be a whole number or null"
+            )
+
+
+def _list(path: Path, flows: Any) -> None:
+    """See that the flows are a list."""
+    if not isinstance(flows, list):
+        raise WrongCaseError(f"{path}: flows is {str(flows)[:30]!r}, and must be a list")

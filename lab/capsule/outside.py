@@ -197,6 +197,12 @@ class Capsule:
         """Leave it."""
         self.leave()
 
+    def end(self) -> None:
+        """Close its pipe, from any thread: it ends, and with it the events that another reads."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+
     def leave(self) -> None:
         """Close its pipe, which ends it, and wait until it is gone."""
         _leave(self._process)

@@ -7,22 +7,25 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from collector.backends import BACKENDS, named
 from collector.backends.custom import Settings
+from collector.backends.daemons import end_all
 from collector.conform import Compared, Result, compare
+from collector.corpus.case import WrongCaseError
 from lab.capsule.outside import CannotEnter, Capsule, find_way
 from lab.conform.evidence import Evidence, evidence
 from lab.conform.session import Network, Pair, Told, examine
 from lab.described import WrongFile, read_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from collector.backends.base import Backend
     from collector.conform import Finding
@@ -30,7 +33,12 @@ if TYPE_CHECKING:
     from lab.capsule.outside import Way
 
 _ENTRY: Final = "lab.conform.session:run"
+_PREFIX: Final = "flowlab-conform-"
 _Where = TypeVar("_Where")
+_TICK_S: Final = 0.2
+"""How long Control-C waits at most."""
+_ENDING_S: Final = 5.0
+"""How long is waited for what runs when nobody wants its answer any more."""
 _EXPLAINED: Final = 10
 """Examples of a pair that get their datagram and its explanation."""
 
@@ -56,14 +64,17 @@ class NotHere(NoCollector):
     """A collector that is not installed; the text says what is missing."""
 
 
-def chosen(texts: Iterable[str]) -> list[Collector]:
+def chosen(texts: Sequence[str]) -> list[Collector]:
     """The collectors that texts like ``nfdump,mine.yaml`` mean.
 
     Raises:
-        NoCollector: one means nothing, or cannot be had here.
+        NoCollector: one means nothing, cannot be had here, or is called as another one.
     """
     found: list[Collector] = []
-    for name in (part for text in texts for part in text.split(",") if part):
+    names = [part for text in texts for part in text.split(",") if part]
+    if not names and texts:
+        raise NoCollector(f"no collector is named; there is {', '.join(BACKENDS)}, or a .yaml")
+    for name in names:
         if name in BACKENDS:
             one = Collector(name)
         elif name.endswith((".yaml", ".yml")):
@@ -78,6 +89,8 @@ def chosen(texts: Iterable[str]) -> list[Collector]:
         missing = named(one.name, one.custom).missing()
         if missing:
             raise NotHere(f"{name} cannot be examined here: {missing}")
+        if one.label in {other.label for other in found}:
+            raise NoCollector(f"{name}: there is another collector that is called {one.label!r}")
         found.append(one)
     return found
 
@@ -105,7 +118,7 @@ class Outcome:
         case: which case.
         collector: which collector.
         compared: the comparison; of one that crashed without findings.
-        why: what went wrong otherwise.
+        why: what went wrong otherwise, or is worth saying besides.
         examples: what is wrong, a field each.
         took_s: how long it took.
     """
@@ -150,43 +163,96 @@ def conform(
     Returns:
         The outcomes, in the order of the cases, then of the collectors.
     """
-    plan = [(case, one) for case in cases for one in collectors]
-    pairs = [
-        Pair(n, str(case.exports.resolve()), dict(case.manifest.habits), one.name, one.custom)
-        for n, (case, one) in enumerate(plan)
-    ]
+    plan = [(case, one) for case in told_apart(cases) for one in collectors]
     outcomes: dict[int, Outcome] = {}
-    for told, took_s in _told(pairs, way, jobs):
-        case, collector = plan[told.number]
-        outcome = _outcome(case, collector, told, took_s)
-        outcomes[told.number] = outcome
-        watch(outcome)
+    # The folder of folders is this thread's: the others may be ended before they clear theirs.
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as scratch:
+        pairs = [
+            Pair(
+                *(number, str(case.exports.resolve()), dict(case.manifest.habits)),
+                *(one.name, one.custom, scratch),
+            )
+            for number, (case, one) in enumerate(plan)
+        ]
+        with closing(_told(pairs, way, jobs)) as answers:
+            for told, took_s in answers:
+                outcome = _outcome(*plan[told.number], told, took_s)
+                outcomes[told.number] = outcome
+                watch(outcome)
     return [outcomes[number] for number in range(len(plan))]
 
 
-def _told(pairs: Sequence[Pair], way: Way | None, jobs: int) -> Iterator[tuple[Told, float]]:
+def told_apart(cases: Sequence[Case]) -> list[Case]:
+    """The cases, those whose folders have one name called by their paths."""
+    times = Counter(case.name for case in cases)
+    return [
+        replace(case, called=str(case.folder)) if times[case.name] > 1 else case for case in cases
+    ]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What threads share: pairs that wait, what came of others, and the capsules that there are."""
+
+    waiting: queue.SimpleQueue[Pair] = field(default_factory=queue.SimpleQueue)
+    answers: queue.SimpleQueue[tuple[Told, float]] = field(default_factory=queue.SimpleQueue)
+    capsules: set[Capsule] = field(default_factory=set)
+
+    def end(self, threads: Sequence[threading.Thread]) -> None:
+        """End all of it; what was begun is cleared away by its thread."""
+        with suppress(queue.Empty):
+            while True:
+                self.waiting.get_nowait()
+        until_s = time.monotonic() + _ENDING_S
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < until_s:
+            for capsule in list(self.capsules):
+                capsule.end()
+            end_all()
+            time.sleep(_TICK_S / 10)
+
+
+def _told(
+    pairs: Sequence[Pair], way: Way | None, jobs: int
+) -> Generator[tuple[Told, float], None, None]:
     """What collectors told, as it comes."""
-    waiting: queue.SimpleQueue[Pair] = queue.SimpleQueue()
+    shared = _Shared()
     for pair in pairs:
-        waiting.put(pair)
-    answers: queue.SimpleQueue[tuple[Told, float]] = queue.SimpleQueue()
-    work = _in_network if way is None else _in_capsules
-    for _ in range(min(jobs, len(pairs))):
-        threading.Thread(target=work, args=(waiting, answers, way), daemon=True).start()
-    for _ in pairs:
-        yield answers.get()
+        shared.waiting.put(pair)
+    threads = [
+        threading.Thread(target=_work, args=(shared, way), daemon=True)
+        for _ in range(min(jobs, len(pairs)))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in pairs:
+            yield _next(shared.answers)
+    finally:
+        shared.end(threads)
 
 
-def _in_network(
-    waiting: queue.SimpleQueue[Pair], answers: queue.SimpleQueue[tuple[Told, float]], _way: None
-) -> None:
-    """Work on what is waiting, in the machine's own network."""
+def _next(answers: queue.SimpleQueue[tuple[Told, float]]) -> tuple[Told, float]:
+    """The next answer; it is waited for in short turns, for a long one is deaf to Control-C."""
+    while True:
+        with suppress(queue.Empty):
+            return answers.get(timeout=_TICK_S)
+
+
+def _work(shared: _Shared, way: Way | None) -> None:
+    """Work on what is waiting.
+
+    Each in a capsule of its own, so that what it leaves ends with it; or in the machine's network.
+    """
     network = Network(own=False)
     with suppress(queue.Empty):
         while True:
-            pair = waiting.get_nowait()
+            pair = shared.waiting.get_nowait()
             began_s = time.monotonic()
-            answers.put((_surely(pair, examine, network), time.monotonic() - began_s))
+            if way is None:
+                told = _surely(pair, examine, network)
+            else:
+                told = _surely(pair, partial(_in_capsule, way=way), shared)
+            shared.answers.put((told, time.monotonic() - began_s))
 
 
 def _surely(pair: Pair, examined: Callable[[Pair, _Where], Told], where: _Where) -> Told:
@@ -198,25 +264,18 @@ def _surely(pair: Pair, examined: Callable[[Pair, _Where], Told], where: _Where)
         return Told(pair.number, Result.NO_RESULT, why=why)
 
 
-def _in_capsules(
-    waiting: queue.SimpleQueue[Pair], answers: queue.SimpleQueue[tuple[Told, float]], way: Way
-) -> None:
-    """Work on what is waiting, each in a capsule of its own: what it leaves ends with it."""
-    with suppress(queue.Empty):
-        while True:
-            pair = waiting.get_nowait()
-            began_s = time.monotonic()
-            answers.put((_surely(pair, _in_capsule, way), time.monotonic() - began_s))
-
-
-def _in_capsule(pair: Pair, way: Way) -> Told:
+def _in_capsule(pair: Pair, shared: _Shared, way: Way) -> Told:
     """What a collector told in a capsule; or its capsule's last words."""
-    with tempfile.TemporaryDirectory(prefix="flowlab-conform-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=pair.scratch) as scratch:
         log = Path(scratch) / "capsule.log"
         told = None
         with Capsule(way, _ENTRY, log) as capsule:
-            for event in capsule.events({"pairs": [vars(pair)]}):
-                told = Told(**event)
+            shared.capsules.add(capsule)
+            try:
+                for event in capsule.events({"cwd": str(Path.cwd()), "pairs": [vars(pair)]}):
+                    told = Told(**event)
+            finally:
+                shared.capsules.discard(capsule)
         if told is not None:
             return told
         said = log.read_text(encoding="utf-8", errors="replace").strip()
@@ -231,14 +290,17 @@ def _outcome(case: Case, collector: Collector, told: Told, took_s: float) -> Out
         nothing = Compared(Result(told.result))
         return Outcome(case, label, nothing, told.why, took_s=took_s)
     backend = named(collector.name, collector.custom)
-    truth = case.truth()
+    try:
+        truth = case.truth()
+    except WrongCaseError as wrong:
+        return Outcome(case, label, Compared(Result.NO_RESULT), str(wrong), took_s=took_s)
     counts = {
         name: (right, told.counts[name])
         for name, right in truth.counts.items()
         if right is not None and name in told.counts
     }
     compared = compare(truth.flows, told.rows, backend, counts)
-    return Outcome(case, label, compared, "", _examples(case, compared, backend), took_s)
+    return Outcome(case, label, compared, told.why, _examples(case, compared, backend), took_s)
 
 
 def _examples(case: Case, compared: Compared, backend: Backend) -> tuple[Example, ...]:

@@ -6,6 +6,7 @@ ports that they had. Outside, every exporter is an address of the loopback, 127.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collector import pcap
 from collector.backends import named
-from collector.backends.base import Given
+from collector.backends.base import Given, spelled
 from collector.backends.daemons import Crashed, Failed, Hung, bursts, ended, fed
 from collector.conform import Result
 from collector.decode.address import ip_texts
@@ -78,6 +79,7 @@ class Pair:
         habits: of its exporters.
         collector: the back end's name.
         custom: its description, if it is a custom one.
+        scratch: a folder for what it writes; "": where the system has those.
     """
 
     number: int
@@ -85,6 +87,7 @@ class Pair:
     habits: Mapping[str, str]
     collector: str
     custom: Mapping[str, Any] | None = None
+    scratch: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Told:
         result: None: rows are there, and have to be compared.
         rows: what it told.
         counts: what it counted of the whole case.
-        why: what went wrong, in words.
+        why: what went wrong, or is worth saying besides, in words.
     """
 
     number: int
@@ -110,9 +113,11 @@ def run(request: Mapping[str, Any], emit: Emit) -> None:
     """Examine pairs one after the other: the entry function of a capsule.
 
     Args:
-        request: ``pairs``, each the arguments of a `Pair`.
+        request: ``pairs``, each the arguments of a `Pair`; ``cwd``: the folder that the user is in.
         emit: takes the arguments of a `Told` for each.
     """
+    # Paths in a collector's description are the user's.
+    os.chdir(request["cwd"])
     network = Network(own=True)
     for pair in request["pairs"]:
         emit(vars(examine(Pair(**pair), network)))
@@ -122,8 +127,10 @@ def examine(pair: Pair, network: Network) -> Told:
     """Feed a collector with a case; whatever happens, there is an answer."""
     backend = named(pair.collector, pair.custom)
     try:
-        with tempfile.TemporaryDirectory(prefix="flowlab-conform-") as scratch:
-            return Told(pair.number, None, *_told(backend, pair, network, Path(scratch)))
+        # A capsule does not see all folders of the machine.
+        place = pair.scratch if pair.scratch and Path(pair.scratch).is_dir() else None
+        with tempfile.TemporaryDirectory(prefix="flowlab-conform-", dir=place) as scratch:
+            return _told(backend, pair, network, Path(scratch))
     except Crashed as crashed:
         return Told(pair.number, Result.CRASHED, why=str(crashed))
     except Hung as hung:
@@ -132,25 +139,26 @@ def examine(pair: Pair, network: Network) -> Told:
         return Told(pair.number, Result.NO_RESULT, why=str(failed))
 
 
-def _told(
-    backend: Backend, pair: Pair, network: Network, folder: Path
-) -> tuple[list[Row], Mapping[str, int]]:
+def _told(backend: Backend, pair: Pair, network: Network, folder: Path) -> Told:
     """The rows that a collector makes of a case, and what it counts."""
     datagrams = pcap.datagrams(pcap.read(pair.exports))
     senders = network.senders(ip_texts(datagrams.source))
     families = frozenset(families_of(datagrams))
-    given = Given(folder, Path(pair.exports), families, pair.habits)
+    given = Given(folder, Path(pair.exports), families, pair.habits, frozenset(senders))
     sent = list(bursts(datagrams, senders, keep_ports=network.own)) if backend.receives else []
     for daemon in backend.daemons(given):
         _feed(daemon, sent)
     exporters = {sender: exporter for exporter, sender in senders.items()} if sent else {}
-    rows = [
-        {**row, "exporter": exporters.get(row["exporter"], row["exporter"])}
-        if row.get("exporter")
-        else row
-        for row in backend.rows(given)
-    ]
-    return rows, backend.counts(given)
+    rows = [_by_exporter(row, exporters) for row in backend.rows(given)]
+    return Told(pair.number, None, rows, backend.counts(given), backend.remark(given))
+
+
+def _by_exporter(row: Row, exporters: Mapping[str, str]) -> Row:
+    """A row with the exporter that the case has, in place of the address that stood in for it."""
+    if not row.get("exporter"):
+        return row
+    told = spelled(row["exporter"])
+    return {**row, "exporter": exporters.get(told, told)}
 
 
 def _feed(daemon: Daemon, sent: Sequence[Burst]) -> None:

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Outcome
+from lab.report.printable import printable
 from lab.report.rows import rows
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def _experiment(suite: ET.Element, ran: Ran) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=ran.verdict.scenario, name="the chain of witnesses"
     )
-    text = "\n".join(f"{one.link}: {one.what}" for one in ran.verdict.breaks)
+    text = printable("\n".join(f"{one.link}: {one.what}" for one in ran.verdict.breaks))
     if text:
         ET.SubElement(case, "error", message=text.splitlines()[0]).text = text
 
 
 def _case(suite: ET.Element, ran: Ran, row: Row) -> None:
-    name = f"{row.about} at {row.observation_point}, {row.exporter}"
+    name = printable(f"{row.about} at {row.observation_point}, {row.exporter}")
     case = ET.SubElement(suite, "testcase", classname=ran.verdict.scenario, name=name)
     if row.outcome in _TAG:
         told = row.complaints or tuple(row.checks.values())
@@ -66,4 +67,5 @@ def _case(suite: ET.Element, ran: Ran, row: Row) -> None:
             f"{check.measure}: expected {check.expected}, observed {check.observed}; {check.why}"
             for check in told
         )
+        text = printable(text)
         ET.SubElement(case, _TAG[row.outcome], message=text.splitlines()[0]).text = text

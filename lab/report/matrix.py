@@ -14,6 +14,7 @@ from collector.backends.base import TIMES
 from collector.conform import FLOW, Result, flow_of
 from collector.key import flags_text
 from lab.exit import Exit
+from lab.report.printable import printable
 from lab.report.terminal import console
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ _TAG: Final = {
 }
 
 
+_NONE: Final[Mapping[str, str]] = {}
+
+
 def code(outcomes: Iterable[Outcome]) -> Exit:
     """The exit code."""
     results = {outcome.result for outcome in outcomes}
@@ -56,10 +60,11 @@ def line(outcome: Outcome) -> str:
         wrong[one.finding.field] += one.times
     fields = ", ".join(f"{field} ({times})" for field, times in wrong.items())
     said = fields or outcome.why.partition("\n")[0][:100] or _left_out(outcome)
-    return (
+    told = (
         f"{outcome.result.value:15} {outcome.collector:10} {outcome.case.name}  "
         f"{outcome.took_s:.1f} s" + (f"  {said}" if said else "")
     )
+    return printable(told)
 
 
 def _left_out(outcome: Outcome) -> str:
@@ -69,10 +74,10 @@ def _left_out(outcome: Outcome) -> str:
 def show(outcomes: Sequence[Outcome]) -> None:
     """The matrix, then the evidence of each failure."""
     screen = console()
-    collectors = tuple(dict.fromkeys(outcome.collector for outcome in outcomes))
+    collectors = _collectors(outcomes)
     table = Table("case", *collectors, box=None, pad_edge=False, header_style="bold")
     for case, row in _by_case(outcomes).items():
-        table.add_row(case, *(_cell(row[name]) for name in collectors))
+        table.add_row(Text(printable(case)), *(_cell(row[name]) for name in collectors))
     for outcome in outcomes:
         if outcome.result in (*_BAD, Result.NO_RESULT):
             screen.print()
@@ -84,6 +89,11 @@ def show(outcomes: Sequence[Outcome]) -> None:
         own = [outcome.result for outcome in outcomes if outcome.collector == name]
         counts = ", ".join(f"{own.count(one)} {one.value}" for one in Result if one in own)
         screen.print(f"{name}: {counts}", highlight=False)
+
+
+def _collectors(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+    """Their names, in the order in which they were given."""
+    return tuple(dict.fromkeys(outcome.collector for outcome in outcomes))
 
 
 def _cell(outcome: Outcome) -> Text:
@@ -104,7 +114,7 @@ def explained(outcome: Outcome) -> list[str]:
         lines.append(f"  {outcome.why}")
     for one in outcome.examples:
         lines += _example(one)
-    return lines
+    return list(map(printable, lines))
 
 
 def _example(one: Example) -> list[str]:
@@ -146,9 +156,17 @@ def observer(told: Mapping[str, Any]) -> str:
     )
 
 
-def plain(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """All of it as plain data."""
+def plain(outcomes: Sequence[Outcome], versions: Mapping[str, str] = _NONE) -> dict[str, Any]:
+    """All of it as plain data.
+
+    Args:
+        outcomes: what came of each pair.
+        versions: what collectors say of their version, by name.
+    """
     return {
+        "collectors": [
+            {"name": name, "version": versions.get(name, "")} for name in _collectors(outcomes)
+        ],
         "cases": [
             {"name": name, **dict(next(iter(row.values())).case.manifest.to_json())}
             for name, row in _by_case(outcomes).items()
@@ -177,10 +195,10 @@ def plain(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def junit(outcomes: Sequence[Outcome]) -> bytes:
+def junit(outcomes: Sequence[Outcome], versions: Mapping[str, str] = _NONE) -> bytes:
     """JUnit XML: a suite for each collector, a case for each case; in UTF-8."""
     root = ET.Element("testsuites", name="flowlab conform")
-    for name in dict.fromkeys(outcome.collector for outcome in outcomes):
+    for name in _collectors(outcomes):
         own = [outcome for outcome in outcomes if outcome.collector == name]
         tags = [_TAG.get(outcome.result) for outcome in own]
         suite = ET.SubElement(
@@ -193,20 +211,18 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
             skipped=str(tags.count("skipped")),
             time=f"{sum(outcome.took_s for outcome in own):.3f}",
         )
+        if version := versions.get(name):
+            told = ET.SubElement(suite, "properties")
+            ET.SubElement(told, "property", name="version", value=printable(version))
         for outcome, tag in zip(own, tags, strict=True):
-            attributes = {"classname": name, "name": outcome.case.name}
+            attributes = {"classname": name, "name": printable(outcome.case.name)}
             case = ET.SubElement(suite, "testcase", attributes, time=f"{outcome.took_s:.3f}")
             if tag is not None:
                 text = "\n".join(explained(outcome)) if tag != "skipped" else _left_out(outcome)
                 message = line(outcome)
-                ET.SubElement(case, tag, message=message).text = _printable(text)
+                ET.SubElement(case, tag, message=message).text = printable(text)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def _printable(text: str) -> str:
-    """Without what XML cannot hold: a collector may have printed anything."""
-    return "".join(char if char in "\t\n" or char >= " " else "�" for char in text)
 
 
 _STYLE_SHEET: Final = """
@@ -228,16 +244,17 @@ pre { overflow-x: auto; font-size: 13px; background: #f6f7f8; padding: .6rem }
 """
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
+def page(outcomes: Sequence[Outcome], versions: Mapping[str, str] = _NONE) -> str:
     """A page that needs nothing else: the matrix, and what is behind each cell."""
-    collectors = tuple(dict.fromkeys(outcome.collector for outcome in outcomes))
+    collectors = _collectors(outcomes)
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
+        f'<tr><th scope="row">{escape(printable(name))}</th>'
         + "".join(_html_cell(row[one]) for one in collectors)
         + "</tr>\n"
         for name, row in _by_case(outcomes).items()
     )
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in collectors)
+    named = {name: f"{name} {printable(versions.get(name, ''))}".strip() for name in collectors}
+    heads = "".join(f'<th scope="col">{escape(named[name])}</th>' for name in collectors)
     details = "".join(_html_details(outcome) for outcome in outcomes)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -250,7 +267,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
 
 
 def _anchor(outcome: Outcome) -> str:
-    return escape(f"{outcome.case.name}--{outcome.collector}", quote=True)
+    return escape(printable(f"{outcome.case.name}--{outcome.collector}"), quote=True)
 
 
 def _html_cell(outcome: Outcome) -> str:
@@ -261,13 +278,16 @@ def _html_cell(outcome: Outcome) -> str:
 
 
 def _html_details(outcome: Outcome) -> str:
-    said = "\n".join(explained(outcome)[1:]) or f"{outcome.compared.compared} values are right."
+    said = "\n".join(explained(outcome)[1:])
+    if outcome.result is Result.PASS:
+        said = f"{outcome.compared.compared} values are right.\n{said}".strip()
     left = _left_out(outcome)
     text = said + (f"\nNot expressible: {left}" if left else "")
     kind = outcome.result.value.replace(" ", "-")
     return (
         f'<details id="{_anchor(outcome)}"><summary><span class="{kind}">'
         f"{outcome.result.value}</span> {escape(outcome.collector)}, "
-        f"{escape(outcome.case.name)}</summary><p>{escape(outcome.case.manifest.about)}</p>"
-        f"<pre>{escape(_printable(text))}</pre></details>\n"
+        f"{escape(printable(outcome.case.name))}</summary>"
+        f"<p>{escape(outcome.case.manifest.about)}</p>"
+        f"<pre>{escape(printable(text))}</pre></details>\n"
     )

@@ -13,7 +13,7 @@ from collector import flood
 from collector.backends import BACKENDS, named
 from collector.backends.custom import Settings
 from collector.decode import Datagrams, decode
-from collector.limit import Try, attempt, best, best_of, search
+from collector.limit import MOST, WARM_UP, Try, attempt, best, best_of, search, tried
 from lab.cli import main
 from lab.described import read_as
 from lab.report.curves import picture
@@ -87,12 +87,78 @@ def test_at_a_low_rate_nothing_is_lost(name):
     assert (one.collector is None) == (name == "pmacct")
 
 
-def test_what_a_collector_does_not_write_is_found_missing():
+def broken(fault, **more):
     settings = read_as(Settings, HERE / "broken.yaml").model_dump(mode="json", by_alias=True)
-    words = {"PYTHON": sys.executable, "FAULT": "last-record-dropped"}
+    words = {"PYTHON": sys.executable, "FAULT": fault}
     settings["command"] = [words.get(part, part) for part in settings["command"]]
     settings["environment"] = {"PYTHONPATH": str(HERE.parents[1])}
-    one = attempt(named("custom", settings), 1_000, 0.1)
+    return named("custom", {**settings, **more})
+
+
+def test_a_failure_is_a_try_that_lost_all_and_says_why():
+    one = tried(broken("nothing", command=["/no/such/program"]), 1_000, 0.1)
+    assert (one.lost, one.sent) == (1.0, 100)
+    assert "cannot be started" in one.where()
+    rates = []
+    assert len(search(lambda rate: rates.append(rate) or one)) == 1  # and no lower one is tried
+
+
+def test_who_tells_more_than_came_is_no_good():
+    one = tried(broken("samples-doubled"), 1_000, 0.1)
+    assert one.why == ""
+    double = {"columns": {**broken("nothing").settings.columns, "packets": "octets_l3"}}
+    assert "tells more than came" in tried(broken("nothing", **double), 1_000, 0.1).why
+
+
+def test_losses_are_shares_of_all_that_was_sent():
+    records = flood.RECORDS
+    assert Try(1, 1, 800, 0, None, (WARM_UP + 800) * records, 0.0).lost == 1.0
+    assert Try(1, 1, 800, 100, None, 0, 0.0).lost == 100 / (WARM_UP + 800)
+
+
+def test_a_flood_fits_into_memory(monkeypatch):
+    assert MOST * flood.messages(1).buffer.size < 1 << 30
+    monkeypatch.setattr("collector.limit.MOST", 50)
+    failed = tried(broken("nothing", command=["/no/such/program"]), 2_000_000, 60)
+    assert failed.sent == 50
+
+
+def test_a_collector_that_is_asked_over_http_is_asked_before_the_end(tmp_path):
+    program = tmp_path / "asked.py"
+    program.write_text(ASKED, encoding="utf-8")
+    settings = {
+        "name": "asked",
+        "command": [sys.executable, str(program), "{netflow}", "{http}"],
+        "takes": ["netflow"],
+        "output": {"format": "json", "http": "http://127.0.0.1:{http}/"},
+        "columns": {"source": "s", "destination": "d", "packets": "p"},
+        "patience_s": 10,
+    }
+    one = tried(named("custom", settings), 1_000, 0.1)
+    assert (one.why, one.lost) == ("", 0.0)
+
+
+ASKED = """
+import http.server, json, socket, sys, threading
+port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+port.bind(("127.0.0.1", int(sys.argv[1])))
+came = 0
+def receive():
+    global came
+    while True:
+        came += len(port.recv(65536)) > 400
+threading.Thread(target=receive, daemon=True).start()
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps([{"s": "::1", "d": "::2", "p": came * 100}]).encode())
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Answer).serve_forever()
+"""
+
+
+def test_what_a_collector_does_not_write_is_found_missing():
+    one = attempt(broken("last-record-dropped"), 1_000, 0.1)
     assert (one.kernel, one.collector) == (0, None)
     assert one.storage == 300  # one record of ten, of the datagrams of the warm-up too
     assert one.where() == "300 records in the collector or storage"

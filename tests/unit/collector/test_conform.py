@@ -6,6 +6,7 @@ import pytest
 
 from collector.backends import BACKENDS
 from collector.backends.base import flow
+from collector.backends.custom import Custom, Settings
 from collector.conform import FLOW, Result, compare, flow_of
 
 OURS = BACKENDS["flowlab"]
@@ -163,3 +164,34 @@ def test_counts_of_the_whole_case_are_compared():
     assert (one.field, one.expected, one.observed, dict(one.flow)) == ("missing", 3, 2, {})
     assert result.compared == 5 + 2
     assert flow_of(one.flow) == "the whole case"
+
+
+def test_octets_of_a_flow_that_came_by_both_kinds_are_summed_layer_by_layer():
+    backend = Custom(
+        Settings.model_validate(
+            {
+                "name": "x",
+                "command": ["x"],
+                "output": {"format": "csv", "file": "stdout"},
+                "columns": {"source": "s", "destination": "d", "packets": "p", "octets": "o"},
+            }
+        )
+    )
+    both = [row(octets_l2=1_140), row(octets_l2=1_140, protocol="sflow5")]
+    key = row()["flow"]
+    for truth in (both, both[::-1]):
+        seen = [{"family": None, "flow": key, "packets": 20, "octets": 2_140}]
+        assert compare(truth, seen, backend).findings == ()
+
+
+def test_a_tolerance_of_a_layer_is_one_of_the_one_count():
+    truth = [row(tolerance={"octets_l3": 5})]
+    assert found(truth, [told(NFDUMP) | {"octets": 1_005}], NFDUMP) == []
+    assert found(truth, [told(NFDUMP) | {"octets": 1_006}], NFDUMP)
+
+
+def test_flows_that_go_with_one_that_cannot_be_told_are_counted_with_it():
+    forth = row()
+    back = row(reverse=True)
+    compared = compare([forth, back], [], NFDUMP)
+    assert sum(compared.left_out.values()) == 2
