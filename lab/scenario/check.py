@@ -10,10 +10,11 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from collector.check.model import why_unseen
+from collector.check.model import kinds_of, why_unseen
 from collector.key import TCP
 from exporters import Probe
-from lab.controllers.settings import ShortestPath
+from lab.controllers.settings import NoController
+from lab.losses import after_loss
 from lab.scenario.expectation import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
@@ -24,6 +25,7 @@ from topologies import MTU_OCTETS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from collector.key import FlowKey
     from exporters import Exporter
     from lab.controllers.settings import Controller, Way
     from lab.scenario.document import Document
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
 _MOST_FLOWS_TOLD: Final = 6
+_OF_ANY_FORM: Final = ("packets", "replay", "fragments")
+"""Kinds of traffic that may send packets of one flow which switches treat differently."""
 
 
 def faults(document: Document, parts: Parts) -> Iterator[Fault]:
@@ -55,6 +59,10 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     yield from _controlled(document, parts)
     yield from _clashes(document, parts)
     yield from _joined_fragments(document, parts)
+    yield from _chosen_fragments(document, parts)
+    yield from _sampled_by_nobody(document, parts)
+    yield from _never_asked_again(document, parts)
+    yield from _parted(document, parts)
     yield from _struck(document, parts)
     exporters = [part.value for part in parts.exporters if part.value]
     listed = {part.kind for part in parts.exporters}
@@ -134,7 +142,7 @@ def _ways(parts: Parts, topology: Topology, planned: Mapping[Path, Planned]) -> 
     """Where the flows of all steps go, and as what."""
     controller = parts.controller.value if parts.controller else None
     flows = [flow for step in planned.values() for flow in step.flows]
-    return (controller or ShortestPath()).ways(flows, topology)
+    return (controller or NoController()).ways(flows, topology)
 
 
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
@@ -379,6 +387,79 @@ def _joined_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
                 "and what it tells of them cannot be judged"
             )
             yield document.fault(path, message, "choose another exporter", at_key=True)
+
+
+def _chosen_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Whoever chooses packets by rules knows no ports of fragments; the flow's key has them."""
+    for one in parts.exporters:
+        if one.value is None or one.kind != "ipfix-flow":
+            continue
+        told = one.value.observes().not_seen.items()
+        others = {kind: why for kind, why in told if kind.startswith("not ")}
+        for path, step in _planned(parts).items() if others else ():
+            for flow in filter(lambda flow: flow.fragments, step.flows):
+                keys = (flow.key, flow.rules_see)
+                seen = {why_unseen(others, kinds_of(key)) is None for key in keys}
+                if len(seen) > 1:
+                    message = (
+                        f"{one.kind} chooses packets by rules, which see no ports of fragments, "
+                        "and of later IPv6 fragments no protocol either"
+                    )
+                    hint = "let it sample all packets: remove 'only' and 'port'"
+                    yield document.fault(path, message, hint, at_key=True)
+                    break
+
+
+def _sampled_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Where ipfix-flow does not install the action, a controller's application has to."""
+    controller = parts.controller.kind if parts.controller else None
+    if controller in ("flow-sampler", "app"):
+        return
+    for one in parts.exporters:
+        if one.kind == "ipfix-flow" and not getattr(one.value, "install_rules", True):
+            message = f"nobody samples: {controller} does not, and there are no rules that do"
+            if controller is None:
+                message = "nobody samples: there is no controller, and there are no rules that do"
+            hint = "choose the controller flow-sampler, or let install_rules be true"
+            if controller is not None:
+                hint = "choose flow-sampler"
+            yield document.fault((*one.path, "install_rules"), message, hint, at_key=True)
+
+
+def _never_asked_again(document: Document, parts: Parts) -> Iterator[Fault]:
+    """A question of `dns` that is lost is not asked again, and the step would end with it."""
+    if parts.topology is None or not parts.topology.losing:
+        return
+    controller = (parts.controller.value if parts.controller else None) or NoController()
+    for path, step in _planned(parts).items():
+        if step.traffic.kind != "dns":
+            continue
+        for way in controller.ways(step.flows, parts.topology):
+            if after_loss(way, controller, parts.topology):
+                message = "links on its way lose packets, and a lost question is not asked again"
+                yield document.fault(path, message, "send udp instead", at_key=True)
+                break
+
+
+def _parted(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Packets of one flow all leave a switch by as many ports, or no number of them is right."""
+    planned = _planned(parts)
+    if not any(step.traffic.kind in _OF_ANY_FORM for step in planned.values()):
+        return
+    known: dict[tuple[FlowKey, str], int] = {}
+    for path, step in planned.items():
+        for way in _ways(parts, parts.topology, {path: step}) if parts.topology else ():
+            for crossing in () if way.besides else way.crossings:
+                copies = len(crossing.out_ports) + way.everybody
+                before = known.setdefault((way.flow.key, crossing.switch), copies)
+                if copies != before:
+                    message = (
+                        f"packets of {way.flow.key} leave {crossing.switch} by {before} ports and "
+                        f"by {copies}, so what is right of this flow cannot be known"
+                    )
+                    hint = "give them other addresses or ports, or put them into another scenario"
+                    yield document.fault(path, message, hint, at_key=True)
+                    return
 
 
 def _planned(parts: Parts) -> dict[Path, Planned]:
