@@ -429,7 +429,6 @@ class OwnApp(Controller):
     app: ClassVar[str] = ""
     reactive: ClassVar[bool] = True
     knows_vlans: ClassVar[bool] = False
-    floods_unknown: ClassVar[bool] = True
 
     file: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
         description="The file, from where flowlab is called.", examples=["my_switch.py"]
@@ -444,6 +443,13 @@ class OwnApp(Controller):
     def application(self) -> str:
         """See `Controller.application`."""
         return self.file
+
+    def cannot(self, step: Planned, topology: Topology) -> tuple[str, str] | None:  # noqa: ARG002
+        """See `Controller.cannot`."""
+        if any(flow.nobody for flow in step.flows):
+            message = "what your application does with packets for a station that is not there"
+            return f"{message} is not known", "send them to a host"
+        return None
 
 
 CONTROLLERS: Final[Mapping[str, type[Controller]]] = {

@@ -417,12 +417,9 @@ def _sampled_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:
         return
     for one in parts.exporters:
         if one.kind == "ipfix-flow" and not getattr(one.value, "install_rules", True):
-            message = f"nobody samples: {controller} does not, and there are no rules that do"
-            if controller is None:
-                message = "nobody samples: there is no controller, and there are no rules that do"
-            hint = "choose the controller flow-sampler, or let install_rules be true"
-            if controller is not None:
-                hint = "choose flow-sampler"
+            why = f"{controller} does not" if controller else "there is no controller"
+            message = f"nobody samples: {why}, and there are no rules that do"
+            hint = "choose flow-sampler" if controller else "remove it, or choose flow-sampler"
             yield document.fault((*one.path, "install_rules"), message, hint, at_key=True)
 
 
@@ -444,22 +441,28 @@ def _never_asked_again(document: Document, parts: Parts) -> Iterator[Fault]:
 def _parted(document: Document, parts: Parts) -> Iterator[Fault]:
     """Packets of one flow all leave a switch by as many ports, or no number of them is right."""
     planned = _planned(parts)
-    if not any(step.traffic.kind in _OF_ANY_FORM for step in planned.values()):
+    kinds = {step.traffic.kind for step in planned.values()}
+    if parts.topology is None or kinds.isdisjoint(_OF_ANY_FORM):
         return
     known: dict[tuple[FlowKey, str], int] = {}
-    for path, step in planned.items():
-        for way in _ways(parts, parts.topology, {path: step}) if parts.topology else ():
-            for crossing in () if way.besides else way.crossings:
-                copies = len(crossing.out_ports) + way.everybody
-                before = known.setdefault((way.flow.key, crossing.switch), copies)
-                if copies != before:
-                    message = (
-                        f"packets of {way.flow.key} leave {crossing.switch} by {before} ports and "
-                        f"by {copies}, so what is right of this flow cannot be known"
-                    )
-                    hint = "give them other addresses or ports, or put them into another scenario"
-                    yield document.fault(path, message, hint, at_key=True)
-                    return
+    for way in _ways(parts, parts.topology, planned):
+        for crossing in () if way.besides else way.crossings:
+            key, copies = way.flow.key, len(crossing.out_ports) + way.everybody
+            before = known.setdefault((key, crossing.switch), copies)
+            if copies != before:
+                message = (
+                    f"packets of {key} leave {crossing.switch} in {before} and in {copies} copies, "
+                    "so what is right of this flow cannot be known"
+                )
+                hint = "give them other addresses or ports, or put them into another scenario"
+                yield document.fault(_last_with(key, planned), message, hint, at_key=True)
+                return
+
+
+def _last_with(key: FlowKey, planned: Mapping[Path, Planned]) -> Path:
+    """The last step that makes a flow, or the last one if a switch makes it of another flow."""
+    paths = [path for path, step in planned.items() if key in {flow.key for flow in step.flows}]
+    return (paths or list(planned))[-1]
 
 
 def _planned(parts: Parts) -> dict[Path, Planned]:
