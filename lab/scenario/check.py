@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
 _MOST_FLOWS_TOLD: Final = 6
-_OF_ANY_FORM: Final = ("packets", "replay", "fragments")
+_OF_ANY_FORM: Final = frozenset(("packets", "replay", "fragments"))
 """Kinds of traffic that may send packets of one flow which switches treat differently."""
 
 
@@ -61,8 +61,6 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     yield from _joined_fragments(document, parts)
     yield from _chosen_fragments(document, parts)
     yield from _sampled_by_nobody(document, parts)
-    yield from _never_asked_again(document, parts)
-    yield from _parted(document, parts)
     yield from _struck(document, parts)
     exporters = [part.value for part in parts.exporters if part.value]
     listed = {part.kind for part in parts.exporters}
@@ -90,8 +88,7 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
         known: faults already found; where they are, nothing more is looked for.
     """
     faulty = [fault.path for fault in known]
-    made_wrong = any(path.startswith(("topology", "traffic", "controller")) for path in faulty)
-    if made_wrong or not parts.expectations or parts.topology is None:
+    if _no_ways(faulty) or not parts.expectations or parts.topology is None:
         return
     planned = _planned(parts)
     keys = [
@@ -108,6 +105,19 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
             message = "no traffic step makes such a flow"
             hint = f"there are {_flows_in_words(planned)}"
             yield document.fault((*part.path, "flow"), message, hint)
+
+
+def on_their_ways(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[Fault]:
+    """What cannot work because of the ways that flows take; arguments as of `unmet`."""
+    if parts.topology is None or _no_ways(fault.path for fault in known):
+        return
+    yield from _never_asked_again(document, parts, parts.topology)
+    yield from _parted(document, parts, parts.topology)
+
+
+def _no_ways(faulty: Iterable[str]) -> bool:
+    """Whether it cannot be said what flows there are, or where they go."""
+    return any(path.startswith(("topology", "traffic", "controller")) for path in faulty)
 
 
 def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
@@ -423,29 +433,28 @@ def _sampled_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:
             yield document.fault((*one.path, "install_rules"), message, hint, at_key=True)
 
 
-def _never_asked_again(document: Document, parts: Parts) -> Iterator[Fault]:
+def _never_asked_again(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
     """A question of `dns` that is lost is not asked again, and the step would end with it."""
-    if parts.topology is None or not parts.topology.losing:
+    if not topology.losing:
         return
     controller = (parts.controller.value if parts.controller else None) or NoController()
     for path, step in _planned(parts).items():
         if step.traffic.kind != "dns":
             continue
-        for way in controller.ways(step.flows, parts.topology):
-            if after_loss(way, controller, parts.topology):
+        for way in controller.ways(step.flows, topology):
+            if after_loss(way, controller, topology):
                 message = "links on its way lose packets, and a lost question is not asked again"
                 yield document.fault(path, message, "send udp instead", at_key=True)
                 break
 
 
-def _parted(document: Document, parts: Parts) -> Iterator[Fault]:
+def _parted(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
     """Packets of one flow all leave a switch by as many ports, or no number of them is right."""
     planned = _planned(parts)
-    kinds = {step.traffic.kind for step in planned.values()}
-    if parts.topology is None or kinds.isdisjoint(_OF_ANY_FORM):
+    if _OF_ANY_FORM.isdisjoint(step.traffic.kind for step in planned.values()):
         return
     known: dict[tuple[FlowKey, str], int] = {}
-    for way in _ways(parts, parts.topology, planned):
+    for way in _ways(parts, topology, planned):
         for crossing in () if way.besides else way.crossings:
             key, copies = way.flow.key, len(crossing.out_ports) + way.everybody
             before = known.setdefault((key, crossing.switch), copies)
