@@ -19,8 +19,9 @@ from collector.check.model import (
     why_unseen,
 )
 from exporters import Bridge, Probe
-from lab.controllers.settings import Poller, ShortestPath
+from lab.controllers.settings import NoController, Poller
 from lab.disturbances import CollectorRestart, LateCollector, OfDatagrams
+from lab.losses import after_loss
 from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 
@@ -79,34 +80,23 @@ def _polls(scenario: Scenario) -> Iterator[str]:
 def planned_stages(scenario: Scenario) -> tuple[tuple[Planned, ...], ...]:
     """What is sent; where all of a step is dropped, nobody waits for it."""
     stages = plan(scenario.traffic, scenario.build_topology())
-    controller = scenario.controller or ShortestPath()
+    controller = scenario.controller or NoController()
     topology = scenario.build_topology()
 
     def truly(step: Planned) -> Planned:
         if scenario.controller is not None and all(map(controller.drops, step.flows)):
             return step.unheard()
         ways = controller.ways(step.flows, topology) if topology.losing else ()
-        return step.losing() if any(_after_loss(way, topology) for way in ways) else step
+        loses = any(after_loss(way, controller, topology) for way in ways)
+        return step.losing() if loses else step
 
     return tuple(tuple(map(truly, stage)) for stage in stages)
 
 
-def _after_loss(way: Way, topology: Topology) -> frozenset[str]:
-    """Those of the switches where some of the packets may not come, since links lose them."""
-    if not topology.losing:
-        return frozenset()
-    after: set[str] = set()
-    for crossing in (*way.came_by, *way.crossings):  # the nearest first
-        before = topology.before(crossing)
-        if before.node in after or before in topology.losing:
-            after.add(crossing.switch)
-    return frozenset(after)
-
-
-def _with_losses(ways: Iterable[Way], topology: Topology) -> Iterator[Way]:
+def _with_losses(ways: Iterable[Way], controller: Controller, topology: Topology) -> Iterator[Way]:
     """The ways, apart from what may be lost: there the wire tells."""
     for way in ways:
-        after = _after_loss(way, topology)
+        after = after_loss(way, controller, topology)
         if not after:
             yield way
             continue
@@ -137,7 +127,7 @@ def _retag_octets(way: Way, topology: Topology) -> int:
         return 0
     (crossing,) = way.crossings
     ports = {port.number: port for port in topology.ports(crossing.switch)}
-    own = _OWN_PORT if way.flow.destination is None else 0  # a trunk, too
+    own = _OWN_PORT if way.everybody else 0  # a trunk, too
     trunks = own + sum(topology.vlan_of(ports[number]) is None for number in crossing.out_ports)
     tagged = own + len(crossing.out_ports) if crossing.tag is not None else 0
     return VLAN_TAG_OCTETS * (trunks - tagged)
@@ -182,13 +172,11 @@ def _flows(
     """Where each flow is seen; what several ways have in common is one flow there."""
     by_key: dict[FlowKey, list[ExpectedFlow]] = {}
     place = cache(_place)
-    ways = (controller or ShortestPath()).ways(planned, topology)
-    for way in _with_tags(_with_losses(ways, topology), topology):
-        flow = _flow(
-            way,
-            place(way.crossings, everybody=way.flow.destination is None),
-            reactive=controller is not None and controller.reactive,
-        )
+    controller = controller or NoController()
+    ways = controller.ways(planned, topology)
+    for way in _with_tags(_with_losses(ways, controller, topology), topology):
+        where = place(way.crossings, everybody=way.everybody, besides=way.besides)
+        flow = _flow(way, where, reactive=controller.reactive)
         if longer := _retag_octets(way, topology):
             flow = replace(flow, retag_octets=longer)
         for part in _as_it_came_and_as_it_leaves(flow, way):
@@ -221,7 +209,14 @@ class _Place(NamedTuple):
     copies: tuple[int, ...] | None
 
 
-def _place(crossings: tuple[Crossing, ...], *, everybody: bool) -> _Place:
+def _place(crossings: tuple[Crossing, ...], *, everybody: bool, besides: bool) -> _Place:
+    if besides:  # the switches are those of another way, which tells how packets come in
+        leaving = (
+            Bridge(crossing.switch, 0).port(number)
+            for crossing in crossings
+            for number in crossing.out_ports
+        )
+        return _Place((), tuple(leaving), None)
     own = _OWN_PORT if everybody else 0
     copies = tuple(len(crossing.out_ports) + own for crossing in crossings)
     ports = (

@@ -83,7 +83,7 @@ def _exact(
     wire = evidence.on_wire(point, flow.key) or Counted(0, 0, 0)
     if flow.perhaps and seen is None and not wire.packets:
         return
-    again = evidence.from_controller.get((point.observation_point, flow.key))
+    again = evidence.counted_again(point, flow.key)
     if seen is None:
         number = wire.packets if flow.packets is None else flow.packets
         yield _check(point, told.key, "packets", number, 0, Outcome.FAIL, NO_SUCH_FLOW)

@@ -482,6 +482,15 @@ class Evidence:
         seen = self.at_ports if point.port else self.wire
         return seen.get((point.place, key))
 
+    def counted_again(self, point: Point, key: FlowKey) -> Counted | None:
+        """What a point counts twice since a controller handed it back; a probe at a port does not.
+
+        A packet that is handed back has come in once, and leaves once.
+        """
+        if point.port:
+            return None
+        return self.from_controller.get((point.observation_point, key))
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

@@ -293,7 +293,7 @@ def _octets_of(point: Point, flow: ExpectedFlow) -> Iterator[str]:
 def _crossed(point: Point, flow: ExpectedFlow, evidence: Evidence) -> Counted:
     """The packets that were looked at: what came in, and what a controller handed back."""
     wire = evidence.on_wire(point, flow.key)
-    again = evidence.from_controller.get((point.observation_point, flow.key))
+    again = evidence.counted_again(point, flow.key)
     return (wire or Counted(0)) if again is None else together(wire, again)
 
 

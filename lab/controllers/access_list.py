@@ -6,13 +6,15 @@ their counters says that it went nowhere: NetFlow's output port does, and sFlow'
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, set_ev_cls
 
 from lab.controllers.shortest_path import ShortestPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IP_VERSIONS = {0x0800: "ipv4", 0x86DD: "ipv6"}
 PROTOCOLS = {
@@ -32,14 +34,21 @@ class AccessList(ShortestPath):
     def list_came(self, event: Any) -> None:
         """Install the list on every switch: the first one on the way drops."""
         switch = event.msg.datapath
-        for rule, (ethertype, ip) in product(self.settings["deny"], IP_VERSIONS.items()):
-            match: dict[str, Any] = {"eth_type": ethertype}
+        for rule in self.settings["deny"]:
+            ends: dict[str, Any] = {}
             if rule["from"]:
-                match["eth_src"] = self.hosts[rule["from"]]["mac"]
+                ends["eth_src"] = self.hosts[rule["from"]]["mac"]
             if rule["to"]:
-                match["eth_dst"] = self.hosts[rule["to"]]["mac"]
-            if rule["protocol"]:
-                match["ip_proto"] = PROTOCOLS[rule["protocol"], ip]
-            if rule["port"]:
-                match[f"{rule['protocol']}_dst"] = rule["port"]
-            self.add_rule(switch, 100, match, [])
+                ends["eth_dst"] = self.hosts[rule["to"]]["mac"]
+            for kind in kinds(rule["protocol"], rule["port"]):
+                self.add_rule(switch, 100, {**ends, **kind}, [])
+
+
+def kinds(protocol: str | None, port: int | None) -> Iterator[dict[str, Any]]:
+    """What is dropped, as matches: everything (ARP too), or a protocol in both versions of IP."""
+    if protocol is None:
+        yield {}
+        return
+    for ethertype, ip in IP_VERSIONS.items():
+        match = {"eth_type": ethertype, "ip_proto": PROTOCOLS[protocol, ip]}
+        yield match if port is None else {**match, f"{protocol}_dst": port}

@@ -44,6 +44,8 @@ class Way(NamedTuple):
         came_by: the switches that its packets have crossed before, under another key.
         leaves_as: the key that they leave the one switch with that rewrites them; None: it does
             not, and there may be several.
+        dropped: whether the first switch lets them go nowhere.
+        besides: whether it tells only of ports that they leave by besides those of another way.
     """
 
     flow: PlannedFlow
@@ -51,6 +53,13 @@ class Way(NamedTuple):
     perhaps: bool = False
     came_by: tuple[Crossing, ...] = ()
     leaves_as: FlowKey | None = None
+    dropped: bool = False
+    besides: bool = False
+
+    @property
+    def everybody(self) -> bool:
+        """Whether the switches flood them."""
+        return self.flow.destination is None and not self.dropped
 
 
 class Controller(BaseModel, ABC):
@@ -61,6 +70,7 @@ class Controller(BaseModel, ABC):
         app: the module of its application.
         reactive: whether packets come to it that it sends on: each of these is counted again.
         knows_vlans: whether it works where hosts are in VLANs.
+        floods_unknown: whether what is for stations that are not there is flooded; else dropped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -69,22 +79,29 @@ class Controller(BaseModel, ABC):
     app: ClassVar[str]
     reactive: ClassVar[bool] = False
     knows_vlans: ClassVar[bool] = True
+    floods_unknown: ClassVar[bool] = False
 
     def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
         """Which switches each flow crosses, and by which ports.
 
-        Where a number is not known beforehand it is None in the flow: the wire tells.
+        Where a number is not known beforehand it is None in the flow: the wire tells. What is
+        dropped nobody answers.
         """
         for flow in flows:
-            yield Way(flow, self.crossings(flow, topology))
+            if flow.answers is None or not self.drops(flow.answers):
+                yield Way(flow, self.crossings(flow, topology), dropped=self.drops(flow))
 
     def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
-        """Which switches a flow crosses, and by which ports: here the shortest way."""
-        return topology.crossings(flow.source, flow.destination)
+        """Which switches a flow crosses, and by which ports: here the shortest way.
 
-    def drops(self, flow: PlannedFlow) -> bool:  # noqa: ARG002 (most drop nothing)
-        """Whether it drops all packets of a flow."""
-        return False
+        A packet that is dropped enters the first switch, and leaves by no port.
+        """
+        way = topology.crossings(flow.source, flow.destination)
+        return (replace(way[0], out_ports=()),) if self.drops(flow) else way
+
+    def drops(self, flow: PlannedFlow) -> bool:
+        """Whether it drops all packets of a flow; what its rules know no way for, too."""
+        return flow.nobody and not self.floods_unknown
 
     def wrong(self, topology: Topology) -> tuple[str, str, str] | None:  # noqa: ARG002
         """What is wrong about it in this topology: the key, a message, and what to do."""
@@ -108,6 +125,14 @@ class Controller(BaseModel, ABC):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class NoController(Controller):
+    """There is none: the switches have been told where all hosts are."""
+
+    name: ClassVar[str] = "none"
+    app: ClassVar[str] = ""
+    floods_unknown: ClassVar[bool] = True
+
+
 class LearningSwitch(Controller):
     """Learns where hosts are from what they send, and floods what is for hosts not seen yet."""
 
@@ -115,6 +140,7 @@ class LearningSwitch(Controller):
     app: ClassVar[str] = "lab.controllers.learning_switch"
     reactive: ClassVar[bool] = True
     knows_vlans: ClassVar[bool] = False
+    floods_unknown: ClassVar[bool] = True
 
     def ways(self, flows: Sequence[PlannedFlow], topology: Topology) -> Iterator[Way]:
         """A flow to a host that never speaks is flooded; one to a host that does, at first only.
@@ -127,15 +153,30 @@ class LearningSwitch(Controller):
             if flow.destination is None or flow.destination not in speak:
                 yield Way(flow, flood)
                 continue
-            path = topology.tree_path(flow.source, flow.destination)
+            path = self.crossings(flow, topology)
             yield Way(flow, path)
-            crossed = {crossing.switch for crossing in path}
+            crossed = {crossing.switch: crossing for crossing in path}
             unknown = replace(
                 flow, packets=None, octets_l2=None, octets_l3=None, payload_octets=None
             )
             for crossing in flood:
-                if crossing.switch not in crossed:
+                known = crossed.get(crossing.switch)
+                if known is None:
                     yield Way(unknown, (crossing,), perhaps=True)
+                elif besides := _without(crossing, known.out_ports):
+                    yield Way(unknown, besides, perhaps=True, besides=True)
+
+    def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
+        """Switches learn from what was flooded, so they find the ways of the spanning tree."""
+        if flow.destination is None:
+            return topology.flood(flow.source)
+        return topology.tree_path(flow.source, flow.destination)
+
+
+def _without(crossing: Crossing, ports: Sequence[int]) -> tuple[Crossing, ...]:
+    """A crossing without some of the ports by which packets leave; none if there are no others."""
+    others = tuple(port for port in crossing.out_ports if port not in ports)
+    return (replace(crossing, out_ports=others),) if others else ()
 
 
 class ShortestPath(Controller):
@@ -154,9 +195,9 @@ class Ecmp(Controller):
     def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
         """Each flow keeps to one way: the one that its source port chooses at each switch."""
         if flow.destination is None:
-            return topology.flood(flow.source)
+            return super().crossings(flow, topology)
         ways = {
-            switch: choose(ports, flow.key)
+            switch: choose(ports, flow.rules_see)
             for switch, ports in topology.equal_ways_to(flow.destination).items()
         }
         hops = topology.follow(flow.source, flow.destination, ways)
@@ -198,11 +239,13 @@ class Denied(BaseModel):
 
     def fits(self, flow: PlannedFlow) -> bool:
         """Whether it drops a flow."""
+        key = flow.rules_see
+        protocols = [name for name, numbers in PROTOCOLS.items() if key.protocol in numbers]
         return (
             self.source in (None, flow.source)
             and self.destination in (None, flow.destination)
-            and (self.protocol is None or flow.key.protocol in PROTOCOLS[self.protocol])
-            and self.port in (None, flow.key.destination_port)
+            and (self.protocol is None or self.protocol in protocols)
+            and self.port in (None, key.destination_port)
         )
 
 
@@ -216,14 +259,9 @@ class AccessList(Controller):
         description="What is dropped.", examples=[[{"protocol": "udp", "port": 53}]]
     )
 
-    def crossings(self, flow: PlannedFlow, topology: Topology) -> tuple[Crossing, ...]:
-        """A packet that is dropped enters the first switch, and leaves by no port."""
-        way = super().crossings(flow, topology)
-        return (replace(way[0], out_ports=()),) if self.drops(flow) else way
-
     def drops(self, flow: PlannedFlow) -> bool:
         """See `Controller.drops`."""
-        return any(rule.fits(flow) for rule in self.deny)
+        return super().drops(flow) or any(rule.fits(flow) for rule in self.deny)
 
     def cannot(self, step: Planned, topology: Topology) -> tuple[str, str] | None:  # noqa: ARG002
         """See `Controller.cannot`."""
@@ -263,7 +301,7 @@ class AddressTranslation(Controller):
             way, key = self.crossings(flow, topology), flow.key
             sender, receiver = inside.get(flow.source), inside.get(flow.destination or "")
             if flow.destination is None or (sender is None) == (receiver is None):
-                yield Way(flow, way)
+                yield Way(flow, way, dropped=self.drops(flow))
             elif sender is not None and key.source == str(sender.ipv4):
                 outside = replace(flow, key=key._replace(source=outside_address(key.source)))
                 yield Way(flow, way[:1], leaves_as=outside.key)
@@ -357,15 +395,17 @@ class FlowSampler(Controller):
 
     def told(self, exporters: Iterable[Any]) -> dict[str, Any]:
         """See `Controller.told`."""
-        for exporter in exporters:
-            if exporter.name == "ipfix-flow":
-                return {
-                    "only": exporter.only,
-                    "port": exporter.port,
-                    "probability": 65_535 // exporter.sampling,
-                    "first_domain": 0x10000,
-                }
-        return {}
+        samples = [
+            {
+                "at": exporter.at,
+                "only": exporter.only,
+                "port": exporter.port,
+                "probability": 65_535 // exporter.sampling,
+            }
+            for exporter in exporters
+            if exporter.name == "ipfix-flow"
+        ]
+        return {"first_domain": 0x10000, "samples": samples}
 
 
 class Poller(Controller):
@@ -403,6 +443,13 @@ class OwnApp(Controller):
     def application(self) -> str:
         """See `Controller.application`."""
         return self.file
+
+    def cannot(self, step: Planned, topology: Topology) -> tuple[str, str] | None:  # noqa: ARG002
+        """See `Controller.cannot`."""
+        if any(flow.nobody for flow in step.flows):
+            message = "what your application does with packets for a station that is not there"
+            return f"{message} is not known", "send them to a host"
+        return None
 
 
 CONTROLLERS: Final[Mapping[str, type[Controller]]] = {

@@ -249,10 +249,20 @@ class _Conversation:
         report = Report(error=self._errors.get(role))
         if report.error is None:
             report = _heard(self._programs[role], limit_s)
-        unknown = role == "receive" and self._planned.lossy
-        once = {} if unknown else self._traffic.declared(role)
-        declared = {name: count * self._traffic.repeat for name, count in once.items()}
+        declared = held_to(self._traffic, role, lossy=self._planned.lossy)
         return _told(self._planned, role, self._host(role), declared, report)
+
+
+def held_to(traffic: Conversation, role: str, *, lossy: bool) -> dict[str, int]:
+    """What a program must have counted; of what may be lost nobody knows how much came."""
+    if lossy and role == "receive":
+        return {}
+    unknown = traffic.answered if lossy else ()
+    return {
+        name: count * traffic.repeat
+        for name, count in traffic.declared(role).items()
+        if name not in unknown
+    }
 
 
 def _first_word(program: Program) -> str | None:

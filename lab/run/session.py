@@ -148,8 +148,7 @@ class Session:
         self.network = Network(self.topology, self._folder / "logs", private=self.switch.private)
         if self.controller is None:
             self.switch.build(self.network.bridges())
-            vlans = (vlan for step in steps for vlan in step.vlans)
-            self.switch.teach(self.network.stations(), vlans)
+            self._teach()
         else:
             self.controller.listen()
             self.switch.build(self.network.bridges(), controller.TARGET)
@@ -177,6 +176,11 @@ class Session:
                 for destination in exporter.destinations(bridge)
             }
         )
+
+    def _teach(self) -> None:
+        """Tell the switches where hosts are, in the VLANs that steps send in too."""
+        vlans = {vlan for stage in self.scenario.traffic for step in stage for vlan in step.vlans}
+        self.switch.teach(self.network.stations(), sorted(vlans))
 
     def traffic(self) -> None:
         """Run all steps; note what their programs declared and counted."""
@@ -211,7 +215,7 @@ class Session:
             )
             for port in ports:
                 self.switch.wait_for_link(port.name, state)
-        self.switch.teach(self.network.stations())
+        self._teach()
 
     def _restart(self) -> None:
         """Restart the switch program in good order: what it holds is exported before."""
@@ -222,7 +226,7 @@ class Session:
         self.witnesses.setdefault("restarted_ns", []).append(time.time_ns())
         self.switch.restart(self.network.bridges())
         if self.controller is None:
-            self.switch.teach(self.network.stations())
+            self._teach()
         else:
             self.controller.ready()
         self.switch.switch_on(self.scenario.exporters, self.bridges)

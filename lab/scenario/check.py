@@ -10,10 +10,11 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from collector.check.model import why_unseen
+from collector.check.model import kinds_of, why_unseen
 from collector.key import TCP
 from exporters import Probe
-from lab.controllers.settings import ShortestPath
+from lab.controllers.settings import NoController
+from lab.losses import after_loss
 from lab.scenario.expectation import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
@@ -24,6 +25,7 @@ from topologies import MTU_OCTETS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from collector.key import FlowKey
     from exporters import Exporter
     from lab.controllers.settings import Controller, Way
     from lab.scenario.document import Document
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
 _MOST_FLOWS_TOLD: Final = 6
+_OF_ANY_FORM: Final = frozenset(("packets", "replay", "fragments"))
+"""Kinds of traffic that may send packets of one flow which switches treat differently."""
 
 
 def faults(document: Document, parts: Parts) -> Iterator[Fault]:
@@ -55,6 +59,8 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     yield from _controlled(document, parts)
     yield from _clashes(document, parts)
     yield from _joined_fragments(document, parts)
+    yield from _chosen_fragments(document, parts)
+    yield from _sampled_by_nobody(document, parts)
     yield from _struck(document, parts)
     exporters = [part.value for part in parts.exporters if part.value]
     listed = {part.kind for part in parts.exporters}
@@ -82,8 +88,7 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
         known: faults already found; where they are, nothing more is looked for.
     """
     faulty = [fault.path for fault in known]
-    made_wrong = any(path.startswith(("topology", "traffic", "controller")) for path in faulty)
-    if made_wrong or not parts.expectations or parts.topology is None:
+    if _no_ways(faulty) or not parts.expectations or parts.topology is None:
         return
     planned = _planned(parts)
     keys = [
@@ -100,6 +105,19 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
             message = "no traffic step makes such a flow"
             hint = f"there are {_flows_in_words(planned)}"
             yield document.fault((*part.path, "flow"), message, hint)
+
+
+def on_their_ways(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[Fault]:
+    """What cannot work because of the ways that flows take; arguments as of `unmet`."""
+    if parts.topology is None or _no_ways(fault.path for fault in known):
+        return
+    yield from _never_asked_again(document, parts, parts.topology)
+    yield from _parted(document, parts, parts.topology)
+
+
+def _no_ways(faulty: Iterable[str]) -> bool:
+    """Whether it cannot be said what flows there are, or where they go."""
+    return any(path.startswith(("topology", "traffic", "controller")) for path in faulty)
 
 
 def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
@@ -134,7 +152,7 @@ def _ways(parts: Parts, topology: Topology, planned: Mapping[Path, Planned]) -> 
     """Where the flows of all steps go, and as what."""
     controller = parts.controller.value if parts.controller else None
     flows = [flow for step in planned.values() for flow in step.flows]
-    return (controller or ShortestPath()).ways(flows, topology)
+    return (controller or NoController()).ways(flows, topology)
 
 
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
@@ -379,6 +397,81 @@ def _joined_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
                 "and what it tells of them cannot be judged"
             )
             yield document.fault(path, message, "choose another exporter", at_key=True)
+
+
+def _chosen_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Whoever chooses packets by rules knows no ports of fragments; the flow's key has them."""
+    for one in parts.exporters:
+        if one.value is None or one.kind != "ipfix-flow":
+            continue
+        told = one.value.observes().not_seen.items()
+        others = {kind: why for kind, why in told if kind.startswith("not ")}
+        for path, step in _planned(parts).items() if others else ():
+            for flow in filter(lambda flow: flow.fragments, step.flows):
+                keys = (flow.key, flow.rules_see)
+                seen = {why_unseen(others, kinds_of(key)) is None for key in keys}
+                if len(seen) > 1:
+                    message = (
+                        f"{one.kind} chooses packets by rules, which see no ports of fragments, "
+                        "and of later IPv6 fragments no protocol either"
+                    )
+                    hint = "let it sample all packets: remove 'only' and 'port'"
+                    yield document.fault(path, message, hint, at_key=True)
+                    break
+
+
+def _sampled_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Where ipfix-flow does not install the action, a controller's application has to."""
+    controller = parts.controller.kind if parts.controller else None
+    if controller in ("flow-sampler", "app"):
+        return
+    for one in parts.exporters:
+        if one.kind == "ipfix-flow" and not getattr(one.value, "install_rules", True):
+            why = f"{controller} does not" if controller else "there is no controller"
+            message = f"nobody samples: {why}, and there are no rules that do"
+            hint = "choose flow-sampler" if controller else "remove it, or choose flow-sampler"
+            yield document.fault((*one.path, "install_rules"), message, hint, at_key=True)
+
+
+def _never_asked_again(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
+    """A question of `dns` that is lost is not asked again, and the step would end with it."""
+    if not topology.losing:
+        return
+    controller = (parts.controller.value if parts.controller else None) or NoController()
+    for path, step in _planned(parts).items():
+        if step.traffic.kind != "dns":
+            continue
+        for way in controller.ways(step.flows, topology):
+            if after_loss(way, controller, topology):
+                message = "links on its way lose packets, and a lost question is not asked again"
+                yield document.fault(path, message, "send udp instead", at_key=True)
+                break
+
+
+def _parted(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
+    """Packets of one flow all leave a switch by as many ports, or no number of them is right."""
+    planned = _planned(parts)
+    if _OF_ANY_FORM.isdisjoint(step.traffic.kind for step in planned.values()):
+        return
+    known: dict[tuple[FlowKey, str], int] = {}
+    for way in _ways(parts, topology, planned):
+        for crossing in () if way.besides else way.crossings:
+            key, copies = way.flow.key, len(crossing.out_ports) + way.everybody
+            before = known.setdefault((key, crossing.switch), copies)
+            if copies != before:
+                message = (
+                    f"packets of {key} leave {crossing.switch} in {before} and in {copies} copies, "
+                    "so what is right of this flow cannot be known"
+                )
+                hint = "give them other addresses or ports, or put them into another scenario"
+                yield document.fault(_last_with(key, planned), message, hint, at_key=True)
+                return
+
+
+def _last_with(key: FlowKey, planned: Mapping[Path, Planned]) -> Path:
+    """The last step that makes a flow, or the last one if a switch makes it of another flow."""
+    paths = [path for path, step in planned.items() if key in {flow.key for flow in step.flows}]
+    return (paths or list(planned))[-1]
 
 
 def _planned(parts: Parts) -> dict[Path, Planned]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ETHERNET_HEADER_OCTETS: Final = 14
 IP_HEADER_OCTETS: Final = {4: 20, 6: 40}
+IPV6_FRAGMENT: Final = 44
+"""The protocol number of the fragment header (RFC 8200 section 4.5)."""
 MOST_FRAMES: Final = 1_000_000
 """The most that a step of scheduled packets may send."""
 FIRST_SOURCE_PORT: Final = 40_000
@@ -62,13 +64,17 @@ class PlannedFlow:
     Attributes:
         key: the flow's key.
         source: name of the host that sends it.
-        destination: name of the host that gets it; None: everybody, for its packets are flooded.
+        destination: name of the host that gets it; None: everybody, or `nobody`.
         packets: how many; None where only the wire can tell (TCP).
         octets_l3: IP headers and all that is in them, over all packets; None likewise.
         payload_octets: what is inside TCP, over the whole connection; None if not TCP.
         octets_l2: whole frames without FCS, where that is not octets_l3 and an Ethernet header
             for each packet; None if it is.
         later_fragments: whether its packets are fragments but not the first, so without ports.
+        fragments: whether they are fragments, the first included.
+        nobody: whether it is for a station that is not there, and not for everybody.
+        answers: the flow that a host's answers are to, without which there are none; how many
+            packets that flow has does not matter here.
     """
 
     key: FlowKey
@@ -79,6 +85,23 @@ class PlannedFlow:
     payload_octets: int | None = None
     octets_l2: int | None = None
     later_fragments: bool = False
+    fragments: bool = False
+    nobody: bool = False
+    answers: PlannedFlow | None = None
+
+    @property
+    def rules_see(self) -> FlowKey:
+        """The key that a switch's rules match: they know no ports of fragments.
+
+        Open vSwitch's way of handling fragments is "normal" (``ovs-ofctl(8)``: set-frags): not
+        even the first one has ports. The protocol of later IPv6 fragments is the header's, 44.
+        Source: Open vSwitch 3.1, ``ofproto/ofproto-dpif.c``, ``lib/flow.c``; tried.
+        """
+        if not self.fragments:
+            return self.key
+        later_ipv6 = self.later_fragments and self.key.ip_version == 6
+        protocol = IPV6_FRAGMENT if later_ipv6 else self.key.protocol
+        return self.key._replace(protocol=protocol, source_port=0, destination_port=0)
 
     @property
     def whole_frames(self) -> int | None:
@@ -241,6 +264,8 @@ class Conversation(FromTo):
     """Traffic that protocol stacks make; its methods plan it and make it."""
 
     roles: ClassVar[tuple[str, ...]] = ("receive", "send")
+    answered: ClassVar[tuple[str, ...]] = ()
+    """What its sender counts of answers: nobody knows how many come where packets are lost."""
 
     @abstractmethod
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:

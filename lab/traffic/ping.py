@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import time
+from dataclasses import replace
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 from pydantic import Field
@@ -47,6 +48,7 @@ class Ping(Conversation):
     title: ClassVar[str] = "echo requests and replies"
     protocol: ClassVar[str] = "icmp"
     roles: ClassVar[tuple[str, ...]] = ("send",)
+    answered: ClassVar[tuple[str, ...]] = ("replies",)
 
     count: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=3, description="How many requests."
@@ -80,7 +82,7 @@ class Ping(Conversation):
             (source, destination, echo.request, self.source, self.destination),
             (destination, source, echo.reply, self.destination, self.source),
         )
-        return tuple(
+        requests, replies = (
             PlannedFlow(
                 FlowKey(self.ip_version, sender, receiver, echo.protocol, 0, kind << 8),
                 sending_host,
@@ -90,6 +92,7 @@ class Ping(Conversation):
             )
             for sender, receiver, kind, sending_host, receiving_host in directions
         )
+        return requests, replace(replies, answers=requests)
 
     def declared(self, role: str) -> dict[str, int]:  # noqa: ARG002 (there is one role)
         """See `Conversation.declared`."""

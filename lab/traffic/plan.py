@@ -142,10 +142,14 @@ def flows(planned: Iterable[Iterable[Planned]]) -> tuple[PlannedFlow, ...]:
 
 
 def merged(flows: Iterable[PlannedFlow]) -> tuple[PlannedFlow, ...]:
-    """Flows with one key and the same ends as one, their counts added up."""
+    """Flows with one key and the same ends as one, their counts added up.
+
+    What switches may treat differently is kept apart.
+    """
     together: dict[object, PlannedFlow] = {}
     for flow in flows:
-        place = flow.key, flow.source, flow.destination
+        asked_by = None if flow.answers is None else flow.answers.source
+        place = flow.key, flow.source, flow.destination, flow.fragments, flow.nobody, asked_by
         known = together.get(place)
         together[place] = flow if known is None else _add(known, flow)
     return tuple(together.values())

@@ -27,6 +27,8 @@ MOST_OCTETS: Final = 256 << 20
 """The most that the rows of one step's packets may take in memory."""
 
 _ECHO: Final = {(4, ICMP): (8, 0), (6, ICMPV6): (128, 129)}
+_GROUP_BIT: Final = np.uint64(40)
+"""Of a MAC address as a number: whether it is a group's (IEEE 802)."""
 _RESET_OCTETS: Final = {4: 40, 6: 60}
 
 
@@ -220,6 +222,8 @@ class Schedule:
             "receiver": self.receiver,
             "answer": self._answers(),
             "later_fragment": packets.fragment & (packets.transport == 0),
+            "fragment": packets.fragment,
+            "nobody": (self.receiver < 0) & (packets.destination_mac >> _GROUP_BIT & 1 == 0),
         }
         table = (
             pl.DataFrame({**key, "l2": self.lengths, "l3": packets.ip_octets})
@@ -299,7 +303,8 @@ class Schedule:
 
 _OF_A_FLOW: Final = (
     *("version", "source", "destination", "protocol", "source_port", "destination_port"),
-    *("sender", "receiver", "answer", "later_fragment", "packets", "l2", "l3"),
+    *("sender", "receiver", "answer", "later_fragment", "fragment", "nobody"),
+    *("packets", "l2", "l3"),
 )
 
 
@@ -310,9 +315,9 @@ def _planned(names: list[str], row: tuple[Any, ...]) -> Iterator[PlannedFlow]:
         names: of the hosts.
         row: the values.
     """
-    *parts, sender, receiver, answer, later_fragment, packets, l2, l3 = row
+    *parts, sender, receiver, answer, later_fragment, fragment, nobody, packets, l2, l3 = row
     key = FlowKey(*parts)
-    yield PlannedFlow(
+    flow = PlannedFlow(
         key,
         names[sender],
         names[receiver] if receiver >= 0 else None,
@@ -320,7 +325,10 @@ def _planned(names: list[str], row: tuple[Any, ...]) -> Iterator[PlannedFlow]:
         octets_l3=l3 if key.ip_version else None,
         octets_l2=l2,
         later_fragments=later_fragment,
+        fragments=fragment,
+        nobody=nobody,
     )
+    yield flow
     if answer < 0:
         return
     back = key._replace(
@@ -334,7 +342,14 @@ def _planned(names: list[str], row: tuple[Any, ...]) -> Iterator[PlannedFlow]:
         reply = _ECHO[key.ip_version, key.protocol][1]
         back = back._replace(source_port=0, destination_port=reply << 8)
         octets_l3 = l3
-    yield PlannedFlow(back, names[receiver], names[answer], packets=packets, octets_l3=octets_l3)
+    yield PlannedFlow(
+        back,
+        names[receiver],
+        names[answer],
+        packets=packets,
+        octets_l3=octets_l3,
+        answers=flow,
+    )
 
 
 def _u32(octets: NDArray[np.uint8]) -> NDArray[np.uint32]:

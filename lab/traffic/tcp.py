@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SO_MAX_PACING_RATE: Final = 47  # not in Python's socket module; asm-generic/socket.h
 _SEGMENT_OCTETS: Final = 1448
+_MOST_OCTETS: Final = 1 << 30  # TCP's own limit for a window (RFC 7323 section 2.2)
 _SETTLE_S: Final = 0.02
 """So long an acknowledgement has to leave before the FIN that must not overtake it."""
 _LINGER: Final = struct.pack("ii", 1, int(PATIENCE_S))
@@ -127,7 +128,7 @@ def stream_socket(ip_version: int, window_packets: int, rate_bps: float) -> sock
     own = socket.socket(_FAMILY[ip_version], socket.SOCK_STREAM)
     own.settimeout(PATIENCE_S)
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    window_octets = window_packets * _SEGMENT_OCTETS
+    window_octets = min(window_packets * _SEGMENT_OCTETS, _MOST_OCTETS)
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window_octets)
     own.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(int(rate_bps) // 8, 2**32 - 2))
     return own

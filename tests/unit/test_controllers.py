@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from collector.key import ICMP, TCP, UDP, FlowKey
+from exporters.ipfix_flow import IpfixFlow
 from lab.controllers.settings import (
     CONTROLLERS,
     AccessList,
     AddressTranslation,
     Ecmp,
+    FlowSampler,
     LearningSwitch,
     Mirror,
     choose,
@@ -66,6 +68,40 @@ def test_in_a_fat_tree_the_second_choice_sees_half_of_the_buckets():
     assert len({switches(way)[2] for way in ways}) == 2  # of four core switches: polarization
 
 
+def test_fragments_have_no_ports_that_could_choose_a_way():
+    topology = build("leaf-spine", spines=2, leaves=2, hosts_per_leaf=1)
+    whole = flow("h1", "h2", source_port=40001)
+    fragments = replace(whole, fragments=True)
+    first = replace(whole, key=whole.key._replace(source_port=40000))
+    assert Ecmp().crossings(fragments, topology) == Ecmp().crossings(first, topology)
+    assert Ecmp().crossings(fragments, topology) != Ecmp().crossings(whole, topology)
+
+
+def test_rules_know_later_ipv6_fragments_by_their_header_alone():
+    first = replace(flow("h1", "h2"), fragments=True)
+    later = replace(first, key=first.key._replace(ip_version=6), later_fragments=True)
+    assert first.rules_see[3:] == (UDP, 0, 0)
+    assert later.rules_see[3:] == (44, 0, 0)
+    assert flow("h1", "h2").rules_see == flow("h1", "h2").key
+
+
+def test_an_access_list_without_a_protocol_drops_all_and_with_one_only_ip():
+    arp = replace(flow("h1", None), key=FlowKey(0, "a", "b", 0x0806, 0, 0))
+    assert AccessList(deny=[{"from": "h1"}]).drops(arp)
+    assert not AccessList(deny=[{"from": "h1", "protocol": "udp"}]).drops(arp)
+
+
+def test_the_sampler_is_told_of_every_exporter_and_of_its_switches():
+    exporters = [
+        IpfixFlow(at="s1", only="udp", port=53, install_rules=False),
+        IpfixFlow(at=["s2", "s3"], sampling=3, install_rules=False),
+    ]
+    assert FlowSampler().told(exporters)["samples"] == [
+        {"at": ("s1",), "only": "udp", "port": 53, "probability": 65535},
+        {"at": ("s2", "s3"), "only": None, "port": None, "probability": 21845},
+    ]
+
+
 def test_what_is_denied_enters_the_first_switch_and_leaves_nowhere():
     topology = build("linear", switches=2)
     controller = AccessList(deny=[{"protocol": "udp", "port": 53}])
@@ -103,9 +139,8 @@ def test_a_learning_switch_floods_what_is_for_the_silent():
     topology = build("linear", switches=3)
     (way,) = LearningSwitch().ways([flow("h1", "h2")], topology)
     assert (switches(way.crossings), way.perhaps) == (["s1", "s2", "s3"], False)
-    there, off, back, off_back = LearningSwitch().ways(
-        [flow("h1", "h2"), flow("h2", "h1")], topology
-    )
+    ways = LearningSwitch().ways([flow("h1", "h2"), flow("h2", "h1")], topology)
+    there, off, back, off_back = (way for way in ways if not way.besides)
     assert (switches(there.crossings), there.perhaps) == (["s1", "s2"], False)
     assert (switches(off.crossings), off.perhaps, off.flow.packets) == (["s3"], True, None)
     assert (switches(back.crossings), switches(off_back.crossings)) == (["s2", "s1"], ["s3"])

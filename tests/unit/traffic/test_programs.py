@@ -8,9 +8,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from lab.run.programs import held_to
 from lab.traffic import KINDS, Ends, Line
 from lab.traffic import base as traffic
 from lab.traffic.base import Stalled, paced
+from lab.traffic.tcp import stream_socket
 from topologies import Host
 
 HERE = Host("h1", "02:00:00:00:00:01", IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -79,3 +81,17 @@ def test_hanging_up_reaches_the_other_end():
     assert not line.sender_done
     line.hang_up()
     assert line.sender_done
+
+
+def test_nobody_is_held_to_what_links_may_lose():
+    ends = {"source": "h1", "destination": "h2"}
+    ping = KINDS["ping"](**ends, count=4)
+    assert held_to(ping, "send", lossy=False) == {"requests": 4, "replies": 4}
+    assert held_to(ping, "send", lossy=True) == {"requests": 4}
+    udp = KINDS["udp"](**ends, datagrams=4, repeat=2)
+    assert held_to(udp, "send", lossy=True)["datagrams"] == 8
+    assert held_to(udp, "receive", lossy=True) == {}
+
+
+def test_where_packets_are_lost_a_connection_is_not_held_back():
+    stream_socket(4, 1 << 62, 1e8).close()
