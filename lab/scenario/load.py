@@ -93,6 +93,7 @@ def inspect_octets(octets: bytes, file: str, folder: FilePath = _HERE) -> Inspec
         *check.faults(document, parts),
     ]
     faults += check.unmet(document, parts, tuple(faults))
+    faults += check.overlapping(document, parts, tuple(faults))
     if faults or scenario is None:
         return Inspection(None, _in_order(faults))
     return Inspection(scenario, (), _in_order(check.warnings(document, parts)))

@@ -203,6 +203,11 @@ class Traffic(BaseModel, ABC):
         return 0
 
     @property
+    def all_source_ports(self) -> int:
+        """How many it uses in all: packets that are known beforehand are sent again as they are."""
+        return self.source_ports
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts that it names."""
         return ()
@@ -241,6 +246,12 @@ class Conversation(FromTo):
     """Traffic that protocol stacks make; its methods plan it and make it."""
 
     roles: ClassVar[tuple[str, ...]] = ("receive", "send")
+
+    @property
+    def all_source_ports(self) -> int:
+        """See `Traffic.all_source_ports`: others each time, if the first one is not given."""
+        given = getattr(self, "source_port", None) is not None
+        return self.source_ports * (1 if given else self.repeat)
 
     @abstractmethod
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:

@@ -96,9 +96,7 @@ def plan(
         for index, traffic in enumerate(stage, 1):
             label = f"step {number}" if len(stage) == 1 else f"step {number}.{index}"
             given = getattr(traffic, "source_port", None)
-            ports = traffic.source_ports * (
-                traffic.repeat if isinstance(traffic, Conversation) else 1
-            )
+            ports = traffic.all_source_ports
             if given is None and next_port + ports > LAST_PORT:
                 next_port = FIRST_SOURCE_PORT
             first = next_port if given is None else given

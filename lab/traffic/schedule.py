@@ -128,8 +128,9 @@ class Schedule:
         """Packets given as whole frames."""
         lengths = np.array([len(frame) for frame in frames], np.int64)
         size = int(lengths.max(initial=0))
-        heads = _rows(frame.ljust(size, b"\0") for frame in frames)
-        return cls.of(cast, at_s, sender, heads.reshape(len(frames), size), lengths)
+        octets = b"".join(frame.ljust(size, b"\0") for frame in frames)
+        heads = np.frombuffer(octets, np.uint8).reshape(len(frames), size)
+        return cls.of(cast, at_s, sender, heads, lengths)
 
     @classmethod
     def together(cls, parts: Sequence[Schedule]) -> Schedule:
@@ -262,15 +263,25 @@ class Schedule:
         """What must be open while it is played, or the kernels would send ICMP errors."""
         packets = self.packets
         silent = np.isin(packets.protocol, (TCP, ICMP, ICMPV6))
-        rows = np.flatnonzero(self._addressed_to_its_host() & ~silent)
-        columns = (self.receiver, packets.ip_version, packets.protocol)
-        ports = np.where(packets.protocol == UDP, packets.destination_port, 0)
-        wanted = np.unique(np.stack([*(c[rows] for c in columns), ports[rows]], axis=1), axis=0)
+        ends = self._ends(self._addressed_to_its_host() & ~silent)
+        return tuple(end for end in ends if end.protocol != UDP or end.port)
+
+    def ports(self) -> tuple[Sink, ...]:
+        """The ports of TCP and UDP that something comes to."""
+        transport = np.isin(self.packets.protocol, (TCP, UDP))
         return tuple(
-            Sink(self.cast.hosts[host].name, version, protocol, port)
-            for host, version, protocol, port in wanted.tolist()
-            if protocol != UDP or port  # port 0 is that of later fragments
+            end for end in self._ends(self._addressed_to_its_host() & transport) if end.port
         )
+
+    def _ends(self, chosen: NDArray[np.bool_]) -> Iterator[Sink]:
+        """Where some of the packets go, each place once; port 0 is that of later fragments."""
+        packets, rows = self.packets, np.flatnonzero(chosen)
+        columns = (self.receiver, packets.ip_version, packets.protocol)
+        has_ports = np.isin(packets.protocol, (TCP, UDP))
+        ports = np.where(has_ports, packets.destination_port, 0)
+        places = np.unique(np.stack([*(c[rows] for c in columns), ports[rows]], axis=1), axis=0)
+        for host, version, protocol, port in places.tolist():
+            yield Sink(self.cast.hosts[host].name, version, protocol, port)
 
     def _addressed_to_its_host(self) -> NDArray[np.bool_]:
         """Whether a frame comes to a host's IP stack: its MAC, its IP address, no VLAN tag."""
