@@ -28,6 +28,10 @@ ETHERNET_HEADER_OCTETS: Final = 14
 IP_HEADER_OCTETS: Final = {4: 20, 6: 40}
 MOST_FRAMES: Final = 1_000_000
 """The most that a step of scheduled packets may send."""
+MOST_OCTETS: Final = 256 << 20
+"""The most that the beginnings of one step's frames may take in memory."""
+_HEADERS_OCTETS: Final = 160
+"""What frames have before the zeros behind them, at most: those of a tunnel over IPv6."""
 FIRST_SOURCE_PORT: Final = 40_000
 """Automatic source ports count up from here: in no well-known range, the same at each run."""
 LAST_PORT: Final = 65_535
@@ -279,12 +283,24 @@ class Scheduled(Traffic):
         names = ("count", "datagrams", "packets")
         return max(int(getattr(self, name, 1)) for name in names)
 
+    @property
+    def head_octets(self) -> int:
+        """What is kept of each frame, at most: all of it but the zeros at its end."""
+        return _HEADERS_OCTETS
+
     @model_validator(mode="after")
     def _is_not_too_much(self) -> Self:
         """What is known beforehand is kept in memory: there has to be an end to it."""
         if self.frames * self.repeat > MOST_FRAMES:
             message = f"{self.frames * self.repeat} packets are more than a step may have"
             raise fault(message, f"send at most {MOST_FRAMES}, repetitions included")
+        if self.frames * self.repeat * self.head_octets > MOST_OCTETS:
+            message = (
+                f"{self.frames * self.repeat} packets of {self.head_octets} octets are more than "
+                "a step may keep in memory"
+            )
+            most = MOST_OCTETS // self.head_octets
+            raise fault(message, f"send at most {most}, repetitions included")
         return self
 
     @property

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from collector.decode.packet import Packets
     from topologies.model import Host
 
-MOST_OCTETS: Final = 256 << 20
-"""The most that the rows of one step's packets may take in memory."""
-
 _ECHO: Final = {(4, ICMP): (8, 0), (6, ICMPV6): (128, 129)}
 _RESET_OCTETS: Final = {4: 40, 6: 60}
 
