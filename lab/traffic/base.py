@@ -11,6 +11,7 @@ import mmap
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -40,6 +41,8 @@ PATIENCE_S: Final = 5.0
 """How long a program waits for its other end without any progress before it gives up."""
 
 _POLL_S: Final = 0.00005
+_SLOWER: Final = 1.5
+"""So many times as long as the octets alone take at most: headers and acknowledgements."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,18 @@ class Ends:
         destination: the host that it is meant for.
         source_port: the first source port that the step may use.
         window: packets that may be under way at once, so that a stalled switch loses none.
+        link_bps: what the slowest link leaves to each of the steps that run at once.
     """
 
     source: Host
     destination: Host
     source_port: int
     window: int = 48
+    link_bps: float = inf
+
+    def patience_s(self, octets: int, rate_bps: float) -> float:
+        """How long to wait for the other end while so many octets come, at most at a rate."""
+        return PATIENCE_S + _SLOWER * octets * 8 / min(rate_bps, self.link_bps)
 
 
 @dataclass(frozen=True)
