@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, FlowKey
+from lab.traffic import frames
 from lab.traffic.base import PlannedFlow
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from topologies.model import Host
 
 _ECHO: Final = {(4, ICMP): (8, 0), (6, ICMPV6): (128, 129)}
+_CODE: Final = 0xFF
 _RESET_OCTETS: Final = {4: 40, 6: 60}
+_IP_BEGINS: Final = 14
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,8 @@ class Schedule:
         A host answers what is addressed to it, at both layers, from an address that it has a
         route and a neighbour for (so not from a forged one): a TCP segment without RST by a
         reset (RFC 9293 section 3.5.2, no port is open), an echo request by a reply (RFC 1122
-        section 3.2.2.6). UDP and other protocols end in sinks.
+        section 3.2.2.6), whatever its code. UDP and other protocols end in sinks, and nobody
+        answers what has a wrong checksum.
         """
         packets = self.packets
         mine, asker = self._addressed_to_its_host(), self._source_host()
@@ -250,11 +254,38 @@ class Schedule:
             echo |= (
                 (packets.ip_version == version)
                 & (packets.protocol == protocol)
-                & (packets.destination_port == request << 8)
+                & (packets.destination_port >> 8 == request)
                 & (packets.transport > 0)
             )
+        asks = mine & whole & (segment | echo)
+        asks[asks] = self._are_sound(np.flatnonzero(asks))
         itself = asker == self.receiver  # from its own address: thrown away (RFC 1122, 3.2.1.3)
-        return np.where(mine & whole & ~itself & (segment | echo), asker, -1)
+        return np.where(asks & ~itself, asker, -1)
+
+    def _are_sound(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the checksums of some packets hold: IPv4's own, and TCP's or ICMP's.
+
+        They are no fragments and have no tag. What is behind their heads is zeros, which add
+        nothing to a sum of ones' complements (RFC 1071).
+        """
+        if not len(rows):
+            return np.zeros(0, bool)
+        packets, size = self.packets, self.heads.shape[1]
+        begin = (packets.transport[rows] - rows * size)[:, None]
+        end = (_IP_BEGINS + packets.ip_octets[rows])[:, None]
+        place, heads = np.arange(size), self.heads[rows]
+        is_4 = packets.ip_version[rows] == 4
+        before, after = np.where(is_4, 12, 8)[:, None], np.where(is_4, 20, 40)[:, None]
+
+        def summed(first: Any, last: Any) -> NDArray[np.int64]:
+            return frames.ones_sum(heads * ((place >= first) & (place < last)))
+
+        ends = summed(_IP_BEGINS + before, _IP_BEGINS + after)
+        pseudo = ends + packets.protocol[rows] + (end - begin)[:, 0]
+        total = summed(begin, end) + np.where(packets.protocol[rows] == ICMP, 0, pseudo)
+        sound: NDArray[np.bool_] = total % 0xFFFF == 0
+        sound &= ~is_4 | (summed(_IP_BEGINS, begin) == 0xFFFF)
+        return sound
 
     def sinks(self) -> tuple[Sink, ...]:
         """What must be open while it is played, or the kernels would send ICMP errors."""
@@ -340,7 +371,8 @@ def _planned(names: list[str], row: tuple[Any, ...]) -> Iterator[PlannedFlow]:
     octets_l3 = packets * _RESET_OCTETS[key.ip_version]
     if key.protocol != TCP:
         reply = _ECHO[key.ip_version, key.protocol][1]
-        back = back._replace(source_port=0, destination_port=reply << 8)
+        code = key.destination_port & _CODE
+        back = back._replace(source_port=0, destination_port=reply << 8 | code)
         octets_l3 = l3
     yield PlannedFlow(back, names[receiver], names[answer], packets=packets, octets_l3=octets_l3)
 
