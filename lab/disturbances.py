@@ -7,11 +7,14 @@ derived and compared (`collector.arrival`).
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from exporters.base import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Step = Annotated[int, Field(ge=1, le=1000)]
 Percent = Annotated[float, Field(gt=0, le=100)]
@@ -127,6 +130,21 @@ class SwitchRestart(Disturbance):
     kind: ClassVar[str] = "switch_restart"
 
     after_step: Step = Field(description="The step of the traffic that it comes after.")
+
+
+class NeedsPrivateSwitch(Exception):
+    """A fault would strike the machine's own switch, which others may use."""
+
+
+def needs_private(faults: Iterable[Disturbance], *, private: bool) -> None:
+    """Make sure that a switch that is to be restarted may be.
+
+    Raises:
+        NeedsPrivateSwitch: it is the machine's own.
+    """
+    if not private and any(isinstance(fault, SwitchRestart) for fault in faults):
+        message = "switch_restart needs the private switch: run without --datapath kernel"
+        raise NeedsPrivateSwitch(message)
 
 
 DISTURBANCES: dict[str, type[Disturbance]] = {

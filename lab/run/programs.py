@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from lab.traffic.plan import Planned
+    from lab.traffic.player import Queued
     from lab.traffic.schedule import Schedule
 
+    Links = Callable[[], Queued]
     Work = Callable[[Callable[[], None]], dict[str, int]]
 
 _FORK: Final = multiprocessing.get_context("fork")
@@ -123,9 +125,17 @@ def _enter_namespace(pid: int) -> None:
         os.close(namespace)
 
 
-def run_stage(stage: Iterable[Planned], pids: Callable[[str], int]) -> list[dict[str, Any]]:
-    """Run the steps of a stage at once; return what each program declared and counted."""
-    running = [_running(step, pids) for step in stage]
+def run_stage(
+    stage: Iterable[Planned], pids: Callable[[str], int], links: Callable[[], Links]
+) -> list[dict[str, Any]]:
+    """Run the steps of a stage at once; return what each program declared and counted.
+
+    Args:
+        stage: the steps.
+        pids: a process in the network namespace of each host.
+        links: opens, in this process's namespace, what tells how much the links hold back.
+    """
+    running = [_running(step, pids, links) for step in stage]
     for step in running:
         step.listen()
     for step in running:
@@ -133,10 +143,12 @@ def run_stage(stage: Iterable[Planned], pids: Callable[[str], int]) -> list[dict
     return [report for step in running for report in step.reports()]
 
 
-def _running(planned: Planned, pids: Callable[[str], int]) -> _Conversation | _Played:
+def _running(
+    planned: Planned, pids: Callable[[str], int], links: Callable[[], Links]
+) -> _Conversation | _Played:
     traffic = planned.traffic
     if planned.schedule is not None:
-        return _Played(planned, planned.schedule, pids)
+        return _Played(planned, planned.schedule, pids, links)
     assert isinstance(traffic, Conversation), "a step is scheduled or a conversation"
     return _Conversation(planned, traffic, pids)
 
@@ -144,8 +156,15 @@ def _running(planned: Planned, pids: Callable[[str], int]) -> _Conversation | _P
 class _Played:
     """A schedule and the one program that plays it, whoever sends."""
 
-    def __init__(self, planned: Planned, schedule: Schedule, pids: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        planned: Planned,
+        schedule: Schedule,
+        pids: Callable[[str], int],
+        links: Callable[[], Links],
+    ) -> None:
         self._planned, self._schedule, self._pids = planned, schedule, pids
+        self._links = links
         self._line = Line()
 
     def listen(self) -> None:
@@ -159,7 +178,8 @@ class _Played:
             def enter(host: str) -> None:
                 _enter_namespace(self._pids(host))
 
-            return play(self._schedule, self._planned.traffic.at_s, enter, started)
+            step, links = self._planned, self._links()
+            return play(self._schedule, step.traffic.at_s, enter, started, links, step.at_once)
 
         self._program = Program("player", _reporting(work), None)
         self._early = _first_word(self._program)

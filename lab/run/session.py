@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from exporters import Bridge, Probe
-from lab.disturbances import Disturbance, LinkFlap, OfDatagrams, SwitchRestart
+from lab.disturbances import Disturbance, LinkFlap, OfDatagrams, SwitchRestart, needs_private
 from lab.expect import planned_stages
 from lab.jsonfile import write_json
-from lab.run import controller, links, probes, snmp, wire
+from lab.run import controller, links, probes, queued, snmp, wire
 from lab.run.network import Network
 from lab.run.openvswitch import Counters, OpenVSwitch, PrivateSwitch, Room, SystemSwitch
 from lab.run.programs import Lacking, Program, look_for, run_stage
@@ -130,6 +130,7 @@ class Session:
     def start(self) -> None:
         """Bring up receiver, switch, network, capture and exporters, each on the one before."""
         self._stage("network")
+        needs_private(self.scenario.fault, private=self.switch.private)
         steps = [step for stage in self.scenario.traffic for step in stage]
         look_for(program for step in steps for program in step.programs)
         look_for([snmp.PROGRAM] if self.scenario.snmp is not None else [])
@@ -157,6 +158,7 @@ class Session:
         neighbours = {} if told_by is None else told_by.neighbours(self.topology)
         self.network.start(neighbours, ipv6=self.scenario.uses_ipv6)
         links.shape(self.topology)
+        self._queued = queued.opened(self.topology)
         self._capture = self._start_capture()
         self.witnesses["receiver"] = self._receiver.ready()
         self._udp_before = _udp_counters()
@@ -190,7 +192,7 @@ class Session:
         for number, stage in enumerate(planned_stages(self.scenario), 1):
             for step in stage:
                 self._emit({"event": "step", "label": step.label, "text": step.traffic.in_words()})
-            programs += run_stage(stage, self.network.pid)
+            programs += run_stage(stage, self.network.pid, lambda: queued.opened(self.topology))
             self._disturb(number)
         self.witnesses["programs"] = programs
         self.witnesses["traffic_finished_ns"] = time.time_ns()
@@ -219,7 +221,7 @@ class Session:
 
     def _restart(self) -> None:
         """Restart the switch program in good order: what it holds is exported before."""
-        assert isinstance(self.switch, PrivateSwitch)
+        assert isinstance(self.switch, PrivateSwitch), "looked at before anything is started"
         self._settled()
         self.switch.flush(self.scenario.exporters, self.bridges, self._count(), self._room())
         self.switch.switch_off(self.bridges)
@@ -349,13 +351,20 @@ class Session:
         return program
 
     def _settled(self) -> tuple[dict[str, int], int]:
-        """Wait until the switch has handled every packet that came in; what both counted."""
-        until_s = time.monotonic() + _SETTLE_LIMIT_S
+        """Wait until the switch has handled every packet that came in; what both counted.
+
+        What slow links hold back is still to come in.
+        """
+        until_s, waiting = time.monotonic() + _SETTLE_LIMIT_S, 0
         while True:
+            before, waiting = waiting, self._queued().packets
+            if waiting != before:
+                until_s = time.monotonic() + _SETTLE_LIMIT_S
             handled = self.switch.handled_packets()
             self._capture.line.send("flush")
             seen = self._capture.hear(_CAPTURE_LIMIT_S)
-            if handled == seen["packets_in"] or time.monotonic() > until_s:
+            quiet = not waiting and handled == seen["packets_in"]
+            if quiet or time.monotonic() > until_s:
                 return seen, handled
             time.sleep(_POLL_S)
 

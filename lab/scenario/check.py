@@ -7,19 +7,23 @@ is a warning, for a wrong expectation is a useful experiment too.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from collector.check.model import kinds_of, why_unseen
-from collector.key import TCP
+from collector.key import TCP, UDP
 from exporters import Probe
-from lab.controllers.settings import NoController
+from lab.controllers.settings import NoController, OwnApp
 from lab.losses import after_loss
 from lab.scenario.expectation import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.scenario.faults import any_of, closest, path_text, quote
 from lab.scenario.keys import keys_of
+from lab.scenario.parts import can_be_planned
 from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT, Conversation
-from lab.traffic.plan import plan
+from lab.traffic.iperf3 import Iperf3
+from lab.traffic.plan import merged
 from topologies import MTU_OCTETS
 
 if TYPE_CHECKING:
@@ -37,8 +41,7 @@ if TYPE_CHECKING:
 
 TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
 _MOST_FLOWS_TOLD: Final = 6
-_OF_ANY_FORM: Final = frozenset(("packets", "replay", "fragments"))
-"""Kinds of traffic that may send packets of one flow which switches treat differently."""
+_TRANSPORTS: Final[Mapping[int, str]] = {TCP: "tcp", UDP: "udp"}
 
 
 def faults(document: Document, parts: Parts) -> Iterator[Fault]:
@@ -55,8 +58,11 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
         if step.value is not None:
             yield from _size(document, step, step.value)
             yield from _source_ports(document, step, step.value)
+            yield from _reconnected(document, step, step.value)
+            yield from _tagged(document, parts.topology, step, step.value)
             yield from _apart(document, parts.topology, step)
     yield from _controlled(document, parts)
+    yield from _empty(document, parts)
     yield from _clashes(document, parts)
     yield from _joined_fragments(document, parts)
     yield from _chosen_fragments(document, parts)
@@ -90,7 +96,7 @@ def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[
     faulty = [fault.path for fault in known]
     if _no_ways(faulty) or not parts.expectations or parts.topology is None:
         return
-    planned = _planned(parts)
+    planned = parts.planned
     keys = [
         key
         for way in _ways(parts, parts.topology, planned)
@@ -141,7 +147,7 @@ def _crossed(parts: Parts, topology: Topology, source: str, destination: str) ->
     """The switches that what one host sends to another crosses."""
     crossed = (
         crossing.switch
-        for way in _ways(parts, topology, _planned(parts))
+        for way in _ways(parts, topology, parts.planned)
         if (way.flow.source, way.flow.destination) == (source, destination)
         for crossing in way.crossings
     )
@@ -160,11 +166,13 @@ def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
     observes = exporter.observes()
     flow = expectation.pattern
     if ANY not in (flow.protocol, flow.source, flow.destination) and flow.version:
-        port = flow.port[0] if flow.port else None
-        kinds = {f"ipv{flow.version}", "ip", str(flow.protocol), f"{flow.protocol}/{port}"}
-        reason = why_unseen(observes.not_seen, kinds)
-        if reason:
-            return reason
+        common = {f"ipv{flow.version}", "ip", str(flow.protocol)}
+        ports = _told_apart(observes.not_seen, flow.port)
+        reasons = [
+            why_unseen(observes.not_seen, common | {f"{flow.protocol}/{port}"}) for port in ports
+        ]
+        if all(reasons):
+            return reasons[0]
     reported = {*observes.measures, "records"}
     # The flush moves the switch's clock: times of records before and after it do not compare.
     steady = "times" in observes.measures and not observes.on_switch_clock
@@ -173,6 +181,22 @@ def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
     keys = [key for key, measure in MEASURES.items() if measure in expectation.measures]
     missing = [key for key in keys if MEASURES[key] not in reported]
     return f"it does not report {any_of(missing)}" if missing else None
+
+
+def _told_apart(not_seen: Mapping[str, str], ports: tuple[int, int] | None) -> Sequence[int | None]:
+    """So many ports of a range that all that is reported of it is reported of one of these.
+
+    Args:
+        not_seen: as `Observes.not_seen`: the ports that are not reported, or alone are.
+        ports: the first and the last.
+    """
+    if ports is None:
+        return [None]
+    first, last = ports
+    named = {int(end) for kind in not_seen if (end := kind.rpartition("/")[2]).isdigit()}
+    other = next((port for port in range(first, last + 1) if port not in named), None)
+    ends = [] if other is None else [other]
+    return [*ends, *sorted(port for port in named if first <= port <= last)]
 
 
 # ------------------------------------------------------------------ exporters and hosts
@@ -245,12 +269,26 @@ def _hosts(
     if isinstance(raw.get("from"), str) and raw.get("from") == raw.get("to"):
         message = f"'from' and 'to' are both {raw['from']}"
         yield document.fault((*path, "to"), message, "name two different hosts")
+    else:
+        yield from _named_twice(document, path, raw)
+
+
+def _named_twice(document: Document, path: Path, raw: Mapping[str, object]) -> Iterator[Fault]:
+    """A host has one part in a step; but it may play several addresses of a capture."""
+    seen: set[str] = set()
+    for place, name in _host_names(path, raw):
+        if isinstance(raw.get(str(place[len(path)])), dict):
+            continue
+        if name in seen:
+            message = f"{quote(name)} is named twice"
+            yield document.fault(place, message, "name each host once")
+        seen.add(name)
 
 
 def _apart(document: Document, topology: Topology | None, part: Part[Traffic]) -> Iterator[Fault]:
     """All hosts of a step can reach each other."""
     names = [host.name for host in topology.hosts] if topology else []
-    if topology is None or part.value is None or not _can_be_planned(part, {*names}):
+    if topology is None or part.value is None or not can_be_planned(part, {*names}):
         return
     first, *others = part.value.hosts or names
     for other in others:
@@ -307,8 +345,13 @@ def _controlled(document: Document, parts: Parts) -> Iterator[Fault]:
         key, message, hint = wrong
         yield document.fault((*part.path, key), message, hint, at_key=True)
         return
+    # Not the model's affair: a run is judged where its application need not be any more.
+    if isinstance(part.value, OwnApp) and not FilePath(part.value.file).is_file():
+        message = f"there is no file {quote(str(part.raw['file']))}"
+        hint = "give its path, as seen from where you run flowlab"
+        yield document.fault((*part.path, "file"), message, hint)
     yield from _sampled_flows(document, parts, part)
-    for path, step in _planned(parts).items():
+    for path, step in parts.planned.items():
         if reason := part.value.cannot(step, parts.topology):
             yield document.fault(path, *reason, at_key=True)
 
@@ -353,6 +396,42 @@ def _source_ports(document: Document, part: Part[Traffic], step: Traffic) -> Ite
         message = f"{step.source_ports} flows from source port {first} on end above {LAST_PORT}"
         hint = f"write at most {LAST_PORT + 1 - step.source_ports}"
         yield document.fault((*part.path, "source_port"), message, hint)
+    there_are = LAST_PORT + 1 - FIRST_SOURCE_PORT
+    if first is None and step.all_source_ports > there_are:
+        message = (
+            f"{step.source_ports} source ports, other ones each of {step.repeat} times, "
+            f"are more than the {there_are} that there are"
+        )
+        hint = f"write at most {there_are // step.source_ports}, or repeat the step in the list"
+        yield document.fault((*part.path, "repeat"), message, hint)
+
+
+def _reconnected(document: Document, part: Part[Traffic], step: Traffic) -> Iterator[Fault]:
+    """Between two ports there is one TCP connection a minute (RFC 9293, section 3.6.1)."""
+    if not isinstance(step, Conversation) or step.protocol != "tcp" or step.repeat == 1:
+        return
+    if getattr(step, "source_port", None) is not None:
+        message = "each time it would be the same TCP connection, from the same source_port"
+        yield document.fault((*part.path, "repeat"), message, "leave out source_port, or repeat")
+
+
+def _tagged(
+    document: Document, topology: Topology | None, part: Part[Traffic], step: Traffic
+) -> Iterator[Fault]:
+    """A port that gives frames a VLAN takes none that has one already."""
+    if topology is None or not step.vlans or not any(host.vlan for host in topology.hosts):
+        return
+    message = "its frames have a VLAN's tag, and switches drop those where hosts are in VLANs"
+    yield document.fault(part.path, message, "choose a topology without VLANs", at_key=True)
+
+
+def _empty(document: Document, parts: Parts) -> Iterator[Fault]:
+    """A capture has packets between the addresses that hosts play."""
+    for path, step in parts.planned.items():
+        if step.schedule is not None and not len(step.schedule):
+            message = "the capture has no packets between these addresses"
+            hint = "name addresses of whole, untagged IP packets in it"
+            yield document.fault((*path, "hosts"), message, hint, at_key=True)
 
 
 # ------------------------------------------------------------------ steps and each other
@@ -371,10 +450,11 @@ class _Socket(NamedTuple):
 
 def _clashes(document: Document, parts: Parts) -> Iterator[Fault]:
     """Steps at the same time need ports of their own; TCP needs that even afterwards."""
-    planned = _planned(parts)
+    planned = parts.planned
     for stage in parts.stages:
         for one, other in combinations((step for step in stage if step.path in planned), 2):
             yield from _port_clash(document, one, other, planned)
+            yield from _measured_twice(document, one, other)
     seen: set[object] = set()
     for path, step in planned.items():
         if step.schedule is not None:
@@ -382,15 +462,20 @@ def _clashes(document: Document, parts: Parts) -> Iterator[Fault]:
         keys = [flow.key for flow in step.flows if flow.key.protocol == TCP]
         if seen.intersection(keys):
             message = "this is the same TCP connection as one before it"
-            hint = "a closed connection's ports stay taken for a minute; choose another source_port"
-            yield document.fault((*path, "source_port"), message, hint)
+            hint = "a closed connection's ports stay taken for a minute; "
+            if _has(step.traffic, "source_port"):
+                hint += "choose another source_port"
+                yield document.fault((*path, "source_port"), message, hint)
+            else:  # so many before it that the ports have begun again
+                hint += "have fewer connections in all"
+                yield document.fault(path, message, hint, at_key=True)
         seen.update(keys)
 
 
 def _joined_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
     """Who counts fragments in the flow of the first one is not asked about any."""
     joining = [one for one in parts.exporters if one.value and one.value.observes().joins_fragments]
-    for path, step in _planned(parts).items() if joining else ():
+    for path, step in parts.planned.items() if joining else ():
         if any(flow.later_fragments for flow in step.flows):
             message = (
                 f"{joining[0].kind} counts later fragments in the flow of the first one, "
@@ -406,7 +491,7 @@ def _chosen_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
             continue
         told = one.value.observes().not_seen.items()
         others = {kind: why for kind, why in told if kind.startswith("not ")}
-        for path, step in _planned(parts).items() if others else ():
+        for path, step in parts.planned.items() if others else ():
             for flow in filter(lambda flow: flow.fragments, step.flows):
                 keys = (flow.key, flow.rules_see)
                 seen = {why_unseen(others, kinds_of(key)) is None for key in keys}
@@ -438,7 +523,7 @@ def _never_asked_again(document: Document, parts: Parts, topology: Topology) -> 
     if not topology.losing:
         return
     controller = (parts.controller.value if parts.controller else None) or NoController()
-    for path, step in _planned(parts).items():
+    for path, step in parts.planned.items():
         if step.traffic.kind != "dns":
             continue
         for way in controller.ways(step.flows, topology):
@@ -449,13 +534,17 @@ def _never_asked_again(document: Document, parts: Parts, topology: Topology) -> 
 
 
 def _parted(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
-    """Packets of one flow all leave a switch by as many ports, or no number of them is right."""
-    planned = _planned(parts)
-    if _OF_ANY_FORM.isdisjoint(step.traffic.kind for step in planned.values()):
-        return
+    """Packets of one flow all leave a switch by as many ports, or no number of them is right.
+
+    Exporters count a packet once for each port that it leaves by: in a record of both kinds of
+    packets nobody could say how many it must tell of.
+    """
+    planned = parts.planned
+    flows = merged(flow for step in planned.values() for flow in step.flows)
+    shared = {key for key, times in Counter(flow.key for flow in flows).items() if times > 1}
     known: dict[tuple[FlowKey, str], int] = {}
-    for way in _ways(parts, topology, planned):
-        for crossing in () if way.besides else way.crossings:
+    for way in _ways(parts, topology, planned) if shared else ():
+        for crossing in () if way.besides or way.flow.key not in shared else way.crossings:
             key, copies = way.flow.key, len(crossing.out_ports) + way.everybody
             before = known.setdefault((key, crossing.switch), copies)
             if copies != before:
@@ -463,41 +552,38 @@ def _parted(document: Document, parts: Parts, topology: Topology) -> Iterator[Fa
                     f"packets of {key} leave {crossing.switch} in {before} and in {copies} copies, "
                     "so what is right of this flow cannot be known"
                 )
-                hint = "give them other addresses or ports, or put them into another scenario"
+                hint = "give them other addresses, ports or another seed, or another scenario"
                 yield document.fault(_last_with(key, planned), message, hint, at_key=True)
                 return
 
 
 def _last_with(key: FlowKey, planned: Mapping[Path, Planned]) -> Path:
-    """The last step that makes a flow, or the last one if a switch makes it of another flow."""
-    paths = [path for path, step in planned.items() if key in {flow.key for flow in step.flows}]
-    return (paths or list(planned))[-1]
+    """The last step that makes a flow."""
+    return [path for path, step in planned.items() if key in {one.key for one in step.flows}][-1]
 
 
-def _planned(parts: Parts) -> dict[Path, Planned]:
-    """The steps that are right, with the ports that they will have, by path."""
-    if parts.topology is None:
-        return {}
-    hosts = {host.name for host in parts.topology.hosts}
-    stages = [[step for step in stage if _can_be_planned(step, hosts)] for stage in parts.stages]
-    stages = [stage for stage in stages if stage]
-    values = [[step.value for step in stage if step.value is not None] for stage in stages]
-    paths = [step.path for stage in stages for step in stage]
-    steps = [step for stage in plan(values, parts.topology) for step in stage]
-    return dict(zip(paths, steps, strict=True))
+def _has(step: Traffic | None, key: str) -> bool:
+    """Whether a step can be told something."""
+    return step is not None and key in type(step).model_fields
 
 
-def _can_be_planned(part: Part[Traffic], hosts: set[str]) -> bool:
-    step = part.value
-    if step is None or len({*step.hosts}) < len(step.hosts) or not {*step.hosts} <= hosts:
-        return False
-    first = getattr(step, "source_port", None) or FIRST_SOURCE_PORT
-    return first + step.source_ports - 1 <= LAST_PORT
+def _measured_twice(
+    document: Document, one: Part[Traffic], other: Part[Traffic]
+) -> Iterator[Fault]:
+    """A client of iperf3 gets its port from the host's range, which is made so small for it."""
+    clients = [part.value.source for part in (one, other) if isinstance(part.value, Iperf3)]
+    if len(clients) == 2 and clients[0] == clients[1]:
+        message = f"{clients[0]} measures with iperf3 in another step at the same time"
+        hint = "let one step come after the other, or measure from another host"
+        yield document.fault((*other.path, "from"), message, hint)
 
 
 def _port_clash(
     document: Document, one: Part[Traffic], other: Part[Traffic], planned: Mapping[Path, Planned]
 ) -> Iterator[Fault]:
+    """Two programs cannot have one port; what is only played ends in sinks that can share one."""
+    if planned[one.path].schedule is not None and planned[other.path].schedule is not None:
+        return
     for mine in _sockets(planned[other.path]):
         for theirs in _sockets(planned[one.path]):
             if mine[:3] == theirs[:3] and _overlap(mine.ports, theirs.ports):
@@ -506,19 +592,29 @@ def _port_clash(
                     f"{mine.protocol} port {port} of {mine.host} is also the {theirs.key} of "
                     "a step that runs at the same time"
                 )
-                yield document.fault((*other.path, mine.key), message, f"choose another {mine.key}")
+                if _has(other.value, mine.key):
+                    hint = f"choose another {mine.key}"
+                    yield document.fault((*other.path, mine.key), message, hint)
+                else:
+                    hint = "let one step come after the other"
+                    yield document.fault(other.path, message, hint, at_key=True)
                 return
 
 
 def _sockets(step: Planned) -> Iterator[_Socket]:
     traffic = step.traffic
+    if step.schedule is not None:
+        for end in step.schedule.ports():
+            ports = range(end.port, end.port + 1)
+            yield _Socket(end.host, _TRANSPORTS[end.protocol], end.ip_version, ports, "port")
+        return
     port = getattr(traffic, "port", None)
     if port is None or not isinstance(traffic, Conversation):
         return
     version, protocol = traffic.ip_version, traffic.protocol
     yield _Socket(traffic.destination, protocol, version, range(port, port + 1), "port")
     first = step.source_port
-    ports = range(first, first + traffic.source_ports * traffic.repeat)
+    ports = range(first, first + traffic.all_source_ports)
     yield _Socket(traffic.source, protocol, version, ports, "source_port")
 
 

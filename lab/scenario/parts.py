@@ -7,6 +7,7 @@ large; so what goes beyond the schema is checked part by part, not on a whole `S
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,8 @@ from lab.disturbances import DISTURBANCES, Disturbance
 from lab.scenario.expectation import Expectation
 from lab.scenario.model import PARALLEL
 from lab.traffic import KINDS, Traffic
+from lab.traffic.base import FIRST_SOURCE_PORT, LAST_PORT
+from lab.traffic.plan import plan
 from topologies import SHAPES, Topology
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from lab.scenario.faults import Path
     from lab.scenario.model import Scenario
+    from lab.traffic.plan import Planned
 
 _Value = TypeVar("_Value", bound=BaseModel)
 
@@ -69,6 +73,28 @@ class Parts:
     def steps(self) -> tuple[Part[Traffic], ...]:
         """The steps of all stages."""
         return tuple(step for stage in self.stages for step in stage)
+
+    @cached_property
+    def planned(self) -> Mapping[Path, Planned]:
+        """The steps that are right, with the ports that they will have, by path."""
+        if self.topology is None:
+            return {}
+        hosts = {host.name for host in self.topology.hosts}
+        stages = [[step for step in stage if can_be_planned(step, hosts)] for stage in self.stages]
+        stages = [stage for stage in stages if stage]
+        values = [[step.value for step in stage if step.value is not None] for stage in stages]
+        paths = [step.path for stage in stages for step in stage]
+        steps = [step for stage in plan(values, self.topology) for step in stage]
+        return dict(zip(paths, steps, strict=True))
+
+
+def can_be_planned(part: Part[Traffic], hosts: set[str]) -> bool:
+    """Whether a step has all that its packets are made of."""
+    step = part.value
+    if step is None or len({*step.hosts}) < len(step.hosts) or not {*step.hosts} <= hosts:
+        return False
+    first = getattr(step, "source_port", None) or FIRST_SOURCE_PORT
+    return first + step.all_source_ports - 1 <= LAST_PORT
 
 
 def take_apart(data: object, scenario: Scenario | None) -> Parts:

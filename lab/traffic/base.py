@@ -11,6 +11,7 @@ import mmap
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -30,6 +31,10 @@ IPV6_FRAGMENT: Final = 44
 """The protocol number of the fragment header (RFC 8200 section 4.5)."""
 MOST_FRAMES: Final = 1_000_000
 """The most that a step of scheduled packets may send."""
+MOST_OCTETS: Final = 256 << 20
+"""The most that the beginnings of one step's frames may take in memory."""
+_HEADERS_OCTETS: Final = 160
+"""What frames have before the zeros behind them, at most: those of a tunnel over IPv6."""
 FIRST_SOURCE_PORT: Final = 40_000
 """Automatic source ports count up from here: in no well-known range, the same at each run."""
 LAST_PORT: Final = 65_535
@@ -38,6 +43,8 @@ PATIENCE_S: Final = 5.0
 """How long a program waits for its other end without any progress before it gives up."""
 
 _POLL_S: Final = 0.00005
+_SLOWER: Final = 1.5
+"""So many times as long as the octets alone take at most: headers and acknowledgements."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,18 @@ class Ends:
         destination: the host that it is meant for.
         source_port: the first source port that the step may use.
         window: packets that may be under way at once, so that a stalled switch loses none.
+        link_bps: what the slowest link leaves to each of the steps that run at once.
     """
 
     source: Host
     destination: Host
     source_port: int
     window: int = 48
+    link_bps: float = inf
+
+    def patience_s(self, octets: int, rate_bps: float) -> float:
+        """How long to wait for the other end while so many octets come, at most at a rate."""
+        return PATIENCE_S + _SLOWER * octets * 8 / min(rate_bps, self.link_bps)
 
 
 @dataclass(frozen=True)
@@ -226,6 +239,11 @@ class Traffic(BaseModel, ABC):
         return 0
 
     @property
+    def all_source_ports(self) -> int:
+        """How many it uses in all: packets that are known beforehand are sent again as they are."""
+        return self.source_ports
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts that it names."""
         return ()
@@ -267,6 +285,12 @@ class Conversation(FromTo):
     answered: ClassVar[tuple[str, ...]] = ()
     """What its sender counts of answers: nobody knows how many come where packets are lost."""
 
+    @property
+    def all_source_ports(self) -> int:
+        """See `Traffic.all_source_ports`: others each time, if the first one is not given."""
+        given = getattr(self, "source_port", None) is not None
+        return self.source_ports * (1 if given else self.repeat)
+
     @abstractmethod
     def plan(self, ends: Ends) -> tuple[PlannedFlow, ...]:
         """The flows that the step makes, both directions."""
@@ -293,12 +317,24 @@ class Scheduled(Traffic):
         names = ("count", "datagrams", "packets")
         return max(int(getattr(self, name, 1)) for name in names)
 
+    @property
+    def head_octets(self) -> int:
+        """What is kept of each frame, at most: all of it but the zeros at its end."""
+        return _HEADERS_OCTETS
+
     @model_validator(mode="after")
     def _is_not_too_much(self) -> Self:
         """What is known beforehand is kept in memory: there has to be an end to it."""
         if self.frames * self.repeat > MOST_FRAMES:
             message = f"{self.frames * self.repeat} packets are more than a step may have"
             raise fault(message, f"send at most {MOST_FRAMES}, repetitions included")
+        if self.frames * self.repeat * self.head_octets > MOST_OCTETS:
+            message = (
+                f"{self.frames * self.repeat} packets of {self.head_octets} octets are more than "
+                "a step may keep in memory"
+            )
+            most = MOST_OCTETS // self.head_octets
+            raise fault(message, f"send at most {most}, repetitions included")
         return self
 
     @property

@@ -82,6 +82,7 @@ class Http(Conversation):
         for port in range(ends.source_port, ends.source_port + self.connections):
             connection = HTTPConnection(server, self.port)
             own = connection.sock = stream_socket(self.ip_version, ends.window, self.rate_bps)
+            own.settimeout(ends.patience_s(self.page_octets, self.rate_bps))
             own.bind((address(ends.source, self.ip_version), port))
             own.connect((server, self.port))
             for _ in range(self.requests):
@@ -97,10 +98,11 @@ class Http(Conversation):
         """See `Conversation.receive`: the web server."""
         served = {"pages": 0, "page_octets": 0}
         page = bytes(self.page_octets)
+        patience_s = ends.patience_s(self.page_octets, self.rate_bps)
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            timeout = PATIENCE_S
+            timeout = patience_s  # for a whole page, since that is sent at one go
 
             def setup(self) -> None:
                 linger(self.request)

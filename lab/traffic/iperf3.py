@@ -95,6 +95,7 @@ class Iperf3(Conversation):
         _FREE_PORTS.write_text(f"{ends.source_port} {ends.source_port}", encoding="ascii")
         try:
             said = self._run(
+                self._limit_s(ends),
                 *("-c", address(ends.destination, self.ip_version)),
                 *("-B", address(ends.source, self.ip_version)),
                 *("--cport", str(ends.source_port + 1), "-n", str(self.send_octets)),
@@ -115,7 +116,7 @@ class Iperf3(Conversation):
             try:
                 _await(lambda: _LISTEN in _states(self.port), "iperf3 did not listen")
                 ready()
-                until_s = time.monotonic() + _LIMIT_S
+                until_s = time.monotonic() + self.at_s + self._limit_s(ends)
                 while server.poll() is None and time.monotonic() < until_s:
                     if line.sender_done:  # it serves one client, and then ends
                         until_s = min(until_s, time.monotonic() + PATIENCE_S)
@@ -127,11 +128,13 @@ class Iperf3(Conversation):
         _await_closed(self.port)
         return {"measurements": 1}
 
-    def _run(self, *arguments: str) -> str:
+    def _limit_s(self, ends: Ends) -> float:
+        """How long a measurement may take."""
+        return _LIMIT_S + ends.patience_s(self.send_octets, self.rate_bps)
+
+    def _run(self, limit_s: float, *arguments: str) -> str:
         command = self._command(*arguments)
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_LIMIT_S, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
         if done.returncode:
             raise RuntimeError(f"iperf3: {(done.stdout + done.stderr).strip()[:200]}")
         return done.stdout

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MORE_FRAGMENTS: Final = 0x2000
 _UNIT: Final = 8
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION = 0, 43, 44, 60
-_IPV4_OCTETS, _IPV6_OCTETS, _FRAGMENT_OCTETS = 20, 40, 8
+_IPV4_OCTETS, _IPV6_OCTETS, _FRAGMENT_OCTETS, _UDP_OCTETS = 20, 40, 8, 8
 
 
 class _Datagrams(Scheduled, FromTo):
@@ -72,10 +72,13 @@ class Fragments(_Datagrams):
         return self._words(f"in fragments of at most {self.mtu_octets}")
 
     def schedule(self, cast: Cast, source_port: int) -> Schedule:
-        """See `Scheduled.schedule`: one datagram cut up again and again, each identified."""
+        """See `Scheduled.schedule`: one datagram cut up, and that again and again, identified.
+
+        What the datagrams carry is zeros, so of each fragment its headers are all that is kept.
+        """
         import numpy as np
 
-        from lab.traffic import datagrams
+        from lab.traffic import datagrams, frames
         from lab.traffic.schedule import Schedule
 
         sender = cast.number(self.source)
@@ -90,14 +93,26 @@ class Fragments(_Datagrams):
             ip_version=self.ip_version,
         )
         packet = whole.heads[0].tobytes().ljust(int(whole.lengths[0]), b"\0")
-        frames = [
-            fragment
-            for number in range(self.datagrams)
-            for fragment in self._cut(packet, 1 + number % 65_535)
-        ]
-        per_datagram = len(frames) // self.datagrams
-        due_s = np.repeat(datagrams.paced(self.datagrams, self.rate_pps), per_datagram)
-        return Schedule.of_frames(cast, due_s, sender, frames)
+        cut = list(self._cut(packet, 0))
+        size = self._headers_octets + _UDP_OCTETS
+        headers = [frames.text(fragment[:size].ljust(size, b"\0")) for fragment in cut]
+        heads = np.tile(np.concatenate(headers), (self.datagrams, 1))
+        lengths = np.tile([len(fragment) for fragment in cut], self.datagrams)
+        numbers = np.repeat(1 + np.arange(self.datagrams) % 65_535, len(cut))
+        if self.ip_version == 4:
+            heads[:, 18:20] = frames.number(numbers, 2)
+            heads[:, 24:26] = 0
+            checksum = ~frames.ones_sum(heads[:, 14 : 14 + _IPV4_OCTETS]) & 0xFFFF
+            heads[:, 24:26] = frames.number(checksum, 2)
+        else:
+            heads[:, self._headers_octets - 4 : self._headers_octets] = frames.number(numbers, 4)
+        due_s = np.repeat(datagrams.paced(self.datagrams, self.rate_pps), len(cut))
+        return Schedule.of(cast, due_s, sender, heads, lengths)
+
+    @property
+    def _headers_octets(self) -> int:
+        """Of a fragment, up to its piece of the datagram."""
+        return 14 + (_IPV4_OCTETS if self.ip_version == 4 else _IPV6_OCTETS + _FRAGMENT_OCTETS)
 
     def _cut(self, frame: bytes, identification: int) -> Iterator[bytes]:
         """RFC 791 section 3.2, RFC 8200 section 4.5."""

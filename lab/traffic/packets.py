@@ -11,7 +11,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from lab.scenario.faults import quote
 from lab.scenario.units import Rate, fault
 from lab.traffic.base import FromTo, Scheduled
 
@@ -47,6 +49,8 @@ _LEAST_FRAME_OCTETS: Final = 14
 _ADDRESSES: Final = frozenset({"src", "dst", "psrc", "pdst"})
 _MACS: Final = frozenset({"hwsrc", "hwdst"})
 _LETTERS: Final = frozenset({"flags"})
+_VERSION: Final = {"IP": 4, "IPv6": 6, "ARP": 4}
+_TEXT: Final = ("Raw", "load")
 _IP: Final = ("IP", "IPv6")
 
 Value = int | str | list[int]
@@ -71,26 +75,42 @@ def _known(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 
 def _check_field(layer: str, field: str, value: Value) -> None:
-    known = [one.name for one in _class(layer).fields_desc]
+    known = {one.name: one for one in _class(layer).fields_desc}
     if field not in known:
         raise fault(f"{layer} has no field {field!r}", f"its fields are {', '.join(known)}")
-    if not isinstance(value, str) or (layer, field) == ("Raw", "load"):
-        return
+    if isinstance(value, list) and (layer, field) != _TEXT:
+        raise fault(f"{layer}.{field} takes one number, found a list", "write a number")
+    if isinstance(value, str) and (layer, field) != _TEXT:
+        _check_text(layer, field, value)
+    bits = getattr(known[field], "size", None)
+    if isinstance(value, int) and bits is not None and not 0 <= value < 1 << bits:
+        # Scapy would leave out the bits that are too many.
+        message = f"{layer}.{field} has {bits} bits, found {value}"
+        raise fault(message, f"write 0 to {(1 << bits) - 1}")
+    try:
+        _octets(({layer: {field: value}},), (None, None))
+    except PydanticCustomError:
+        raise fault(f"{layer}.{field} cannot be {quote(str(value))}", _TOO_LARGE) from None
+
+
+def _check_text(layer: str, field: str, value: str) -> None:
+    """Text stands for an address, or for flags."""
     mac = layer == "Ether" or field in _MACS
     if field in _ADDRESSES | _MACS:
-        if not (_is_mac(value) if mac else _is_ip(value)):
-            example = "02:00:00:00:00:01" if mac else "10.0.0.1"
-            raise fault(f"{value!r} is no address", f"write one like {example}")
+        version = _VERSION.get(layer)
+        if not (_is_mac(value) if mac else _is_ip(value, version)):
+            example = "02:00:00:00:00:01" if mac else _ANY_IP["IPv6" if version == 6 else "IP"]
+            what = "address" if mac else f"IPv{version} address" if version else "IP address"
+            raise fault(f"{value!r} is no {what}", f"write one like {example}")
     elif field not in _LETTERS or not value.isalpha():
         raise fault(f"{layer}.{field} takes a number, found {value!r}", "write a number")
 
 
-def _is_ip(text: str) -> bool:
+def _is_ip(text: str, version: int | None) -> bool:
     try:
-        ip_address(text)
+        return version in (None, ip_address(text).version)
     except ValueError:
         return False
-    return True
 
 
 def _is_mac(text: str) -> bool:
@@ -109,7 +129,19 @@ def _class(name: str) -> Any:
 
 
 def _octets(layers: tuple[Layer, ...], ends: tuple[Any, Any]) -> bytes:
-    """The frame of some layers; addresses that are left out are those of the two hosts."""
+    """The frame of some layers; addresses that are left out are those of the two hosts.
+
+    Raises:
+        PydanticCustomError: scapy cannot make it; its own words are about its own insides.
+    """
+    try:
+        return bytes(_stacked(layers, ends))
+    except Exception as odd:
+        raise fault("these layers cannot be put together", _TOO_LARGE) from odd
+
+
+def _stacked(layers: tuple[Layer, ...], ends: tuple[Any, Any]) -> Any:
+    """The layers one in another, as scapy has them."""
     source, destination = ends
     packet = None
     names = [name for layer in layers for name in layer]
@@ -134,13 +166,10 @@ def _octets(layers: tuple[Layer, ...], ends: tuple[Any, Any]) -> bytes:
             given = {"pdst": str(getattr(destination, "ipv4", _ANY_IP["IP"])), **given}
         one = _class(name)(**given)
         packet = one if packet is None else packet / one
-    try:
-        return bytes(packet or b"")
-    except Exception as odd:
-        message = f"these layers cannot be put together: {odd}"
-        raise fault(message, "look for a number that is too large for its field") from odd
+    return packet or b""
 
 
+_TOO_LARGE: Final = "look for a number that is too large for its field, or for unknown flags"
 _ANY_MAC: Final = "02:00:00:00:00:01"
 _ANY_IP: Final = {"IP": "10.0.0.1", "IPv6": "2001:db8::1"}
 
@@ -181,6 +210,11 @@ class Packets(Scheduled, FromTo):
         """See `Traffic.vlans`."""
         tags = [layer["Dot1Q"] or {} for layer in self.layers if "Dot1Q" in layer]
         return tuple(int(str(tag.get("vlan", 1))) for tag in tags[:1])
+
+    @property
+    def head_octets(self) -> int:
+        """See `Scheduled.head_octets`."""
+        return len(_octets(self.layers, (None, None)))
 
     def in_words(self) -> str:
         """See `Traffic.in_words`."""

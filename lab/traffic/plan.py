@@ -6,6 +6,7 @@ Pure: the same scenario gives the same plan, so what must be seen is known befor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from lab.traffic.base import (
@@ -45,6 +46,7 @@ class Planned:
         lossy: whether some of it may not arrive: then nobody waits for all of it.
         rounds: for a conversation the hosts and ports that it uses, each time that it is done.
         schedule: for scheduled packets all of them, from the beginning of the stage on.
+        at_once: how many steps run at the same time, this one included.
     """
 
     label: str
@@ -55,6 +57,7 @@ class Planned:
     heard: bool = True
     lossy: bool = False
     schedule: Schedule | None = None
+    at_once: int = 1
 
     @property
     def flows(self) -> tuple[PlannedFlow, ...]:
@@ -96,9 +99,7 @@ def plan(
         for index, traffic in enumerate(stage, 1):
             label = f"step {number}" if len(stage) == 1 else f"step {number}.{index}"
             given = getattr(traffic, "source_port", None)
-            ports = traffic.source_ports * (
-                traffic.repeat if isinstance(traffic, Conversation) else 1
-            )
+            ports = traffic.all_source_ports
             if given is None and next_port + ports > LAST_PORT:
                 next_port = FIRST_SOURCE_PORT
             first = next_port if given is None else given
@@ -109,15 +110,26 @@ def plan(
             elif isinstance(traffic, Conversation):
                 step = 0 if given is not None else traffic.source_ports
                 starts = (first + step * times for times in range(traffic.repeat))
-                rounds = tuple(_ends(traffic, topology, start, window) for start in starts)
+                link_bps = _slowest_bps(topology) / len(stage)
+                rounds = tuple(
+                    _ends(traffic, topology, start, window, link_bps) for start in starts
+                )
                 steps.append(_conversation(label, traffic, rounds))
-        planned.append(tuple(steps))
+        planned.append(tuple(replace(step, at_once=len(stage)) for step in steps))
     return tuple(planned)
 
 
-def _ends(traffic: Conversation, topology: Topology, source_port: int, window: int) -> Ends:
+def _ends(
+    traffic: Conversation, topology: Topology, source_port: int, window: int, link_bps: float
+) -> Ends:
     source, destination = topology.host(traffic.source), topology.host(traffic.destination)
-    return Ends(source, destination, source_port, window)
+    return Ends(source, destination, source_port, window, link_bps)
+
+
+def _slowest_bps(topology: Topology) -> float:
+    """The bandwidth of the slowest link."""
+    told = (link.quality.bandwidth_mbps for link in topology.links)
+    return min((mbps * 1e6 for mbps in told if mbps is not None), default=inf)
 
 
 def _conversation(label: str, traffic: Conversation, rounds: tuple[Ends, ...]) -> Planned:

@@ -14,23 +14,28 @@ import socket
 import struct
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.key import UDP
-from lab.traffic.base import PATIENCE_S, Stalled
+from lab.traffic.base import PATIENCE_S, Stalled, address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from lab.traffic.schedule import Schedule, Sink
+    from lab.traffic.schedule import Cast, Schedule, Sink
 
     Enter = Callable[[str], None]
 
 BATCH: Final = 24
-"""Frames sent between two looks at the queues."""
+"""Frames sent between two looks at the queues, by all players together."""
 MOST_WAITING_OCTETS: Final = 96 << 10
 """Kernel memory that may wait at all switches together. With a batch of full frames on top (2304
 octets of kernel memory each) it fits into one port's queue: 212992 (net.core.rmem_default)."""
+MOST_QUEUED_PACKETS: Final = 16
+"""Packets that may wait at a slow link. They take up what the switch's socket may send, 212992
+octets of kernel memory (net.core.wmem_default) or 92 full frames; what waits at the switch, 42 full
+frames, and a batch may come on top before anybody looks again."""
 
 _CHUNK: Final = 4096
 _POLL_S: Final = 0.00005
@@ -44,8 +49,28 @@ _KEEP_NOTHING: Final = struct.pack("HBBI", 0x06, 0, 0, 0)  # ret 0 (linux/filter
 _ZEROS: Final = bytes(65536)
 
 
+class Queued(NamedTuple):
+    """What waits at links that are slow, or long.
+
+    Attributes:
+        packets: at all of them together.
+        longest: at the one that holds back most because it is slow.
+    """
+
+    packets: int
+    longest: int
+
+
+NOTHING_QUEUED: Final = Queued(0, 0)
+
+
 def play(
-    schedule: Schedule, at_s: float, enter: Enter, started: Callable[[], None]
+    schedule: Schedule,
+    at_s: float,
+    enter: Enter,
+    started: Callable[[], None],
+    links: Callable[[], Queued] = lambda: NOTHING_QUEUED,
+    players: int = 1,
 ) -> dict[str, int]:
     """Send all of a schedule; return what was sent.
 
@@ -54,27 +79,54 @@ def play(
         at_s: how long to wait before it begins.
         enter: moves this process into a host's network namespace.
         started: called when everything is open.
+        links: how much slow links hold back.
+        players: how many steps run at the same time and share the switches' queues.
     """
     with ExitStack() as opened:
         queues = opened.enter_context(_queues())
         for sink in schedule.sinks():
             enter(sink.host)
-            opened.enter_context(_open(sink))
+            opened.enter_context(_open(sink, schedule.cast))
         sockets = {}
         for name in schedule.senders:
             enter(name)
             sockets[schedule.cast.number(name)] = opened.enter_context(_packet_socket(name))
         started()
         time.sleep(at_s)
-        octets = _send(schedule, sockets, queues)
-        _await_quiet(queues)
+        octets = _send(schedule, sockets, _Room(queues, links, players))
+        _await_quiet(lambda: queues() + links().packets)
     return {"packets": len(schedule), "octets_l2": octets}
 
 
-def _send(
-    schedule: Schedule, sockets: Mapping[int, socket.socket], waiting: Callable[[], int]
-) -> int:
+@dataclass(frozen=True)
+class _Room:
+    """What of the queues one player may fill.
+
+    Attributes:
+        octets: of kernel memory that waits at the switches.
+        links: how much slow links hold back.
+        players: how many fill them at the same time.
+    """
+
+    octets: Callable[[], int]
+    links: Callable[[], Queued]
+    players: int
+
+    @property
+    def batch(self) -> int:
+        """Frames that it may send before it looks again."""
+        return max(1, BATCH // self.players)
+
+    def lacking(self) -> int:
+        """How much is too much, in octets and packets together; 0: the next batch has room."""
+        octets = self.octets() - MOST_WAITING_OCTETS // self.players
+        packets = self.links().longest - MOST_QUEUED_PACKETS // self.players
+        return max(0, octets) + max(0, packets)
+
+
+def _send(schedule: Schedule, sockets: Mapping[int, socket.socket], room: _Room) -> int:
     begin_s = time.monotonic()
+    batch = room.batch
     sent, octets = 0, 0
     for first in range(0, len(schedule), _CHUNK):
         chunk = slice(first, first + _CHUNK)
@@ -87,8 +139,8 @@ def _send(
             wait_s = begin_s + due_s - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
-            if not sent % BATCH:
-                _hold_back(waiting, sent)
+            if not sent % batch:
+                _hold_back(room, sent)
             head = heads[row * size : row * size + min(size, length)]
             rest = _ZEROS[: length - size] if length > size else b""
             octets += sockets[sender].sendmsg((head, rest))
@@ -96,23 +148,31 @@ def _send(
     return octets
 
 
-def _hold_back(waiting: Callable[[], int], sent: int) -> None:
-    least = waiting()
-    since_s = time.monotonic()
-    while (now := waiting() if least > MOST_WAITING_OCTETS else 0) > MOST_WAITING_OCTETS:
-        if now < least:
-            least, since_s = now, time.monotonic()
+def _hold_back(room: _Room, sent: int) -> None:
+    """Wait until there is room; as long as it gets more now and then, others fill it up."""
+    before, since_s = room.lacking(), time.monotonic()
+    while before:
+        time.sleep(_POLL_S)
+        now = room.lacking()
+        if now < before:
+            since_s = time.monotonic()
         elif time.monotonic() - since_s > PATIENCE_S:
             raise Stalled(f"after {sent} packets the switches took no more")
-        time.sleep(_POLL_S)
+        before = now
 
 
 def _await_quiet(waiting: Callable[[], int]) -> None:
-    """Wait until the switches have taken everything, and what follows from it."""
-    until_s, quiet = time.monotonic() + PATIENCE_S, 0
-    while quiet < _QUIET_POLLS and time.monotonic() < until_s:
+    """Wait until the switches have taken everything, and what follows from it.
+
+    Slow links may take long; where nothing at all moves any more, nobody waits on.
+    """
+    before, since_s, quiet = 0, time.monotonic(), 0
+    while quiet < _QUIET_POLLS and time.monotonic() - since_s < PATIENCE_S:
         time.sleep(_QUIET_POLL_S)
-        quiet = 0 if waiting() else quiet + 1
+        now = waiting()
+        quiet = 0 if now else quiet + 1
+        if now != before:
+            before, since_s = now, time.monotonic()
 
 
 @contextmanager
@@ -143,11 +203,16 @@ def _packet_socket(host: str) -> socket.socket:
     return own
 
 
-def _open(sink: Sink) -> socket.socket:
-    """A socket that takes what comes, so that the kernel does not complain; nobody reads it."""
+def _open(sink: Sink, cast: Cast) -> socket.socket:
+    """A socket that takes what comes, so that the kernel does not complain; nobody reads it.
+
+    Several players may have the same sink at the same time.
+    """
     if sink.protocol == UDP:
         own = socket.socket(_FAMILY[sink.ip_version], socket.SOCK_DGRAM)
-        own.bind(("", sink.port))
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        host = cast.hosts[cast.number(sink.host)]
+        own.bind((address(host, sink.ip_version), sink.port))
     else:
         own = socket.socket(_FAMILY[sink.ip_version], socket.SOCK_RAW, sink.protocol)
     # A filter that keeps nothing: a full buffer would be no sink any more (net/ipv4/raw.c).

@@ -80,6 +80,18 @@ class Replay(Scheduled):
         """See `Traffic.uses_ipv6`."""
         return any(ip_address(text).version == 6 for text in self.players)
 
+    @property
+    def frames(self) -> int:
+        """See `Scheduled.frames`: not more than the capture has."""
+        from collector import pcap
+
+        return min(len(pcap.read(Path(self.file))), MOST_PACKETS)
+
+    @property
+    def head_octets(self) -> int:
+        """See `Scheduled.head_octets`."""
+        return LONGEST_FRAME_OCTETS
+
     def in_words(self) -> str:
         """See `Traffic.in_words`."""
         return f"{Path(self.file).name} again, among {', '.join(self.hosts)}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from collector.key import ICMP, ICMPV6, TCP, TCP_FLAGS, UDP, FlowKey
+from lab.traffic import frames
 from lab.traffic.base import PlannedFlow
 
 if TYPE_CHECKING:
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from collector.decode.packet import Packets
     from topologies.model import Host
 
-MOST_OCTETS: Final = 256 << 20
-"""The most that the rows of one step's packets may take in memory."""
-
 _ECHO: Final = {(4, ICMP): (8, 0), (6, ICMPV6): (128, 129)}
 _GROUP_BIT: Final = np.uint64(40)
 """Of a MAC address as a number: whether it is a group's (IEEE 802)."""
+_CODE: Final = 0xFF
 _RESET_OCTETS: Final = {4: 40, 6: 60}
+_IP_BEGINS: Final = 14
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,9 @@ class Schedule:
         """Packets given as whole frames."""
         lengths = np.array([len(frame) for frame in frames], np.int64)
         size = int(lengths.max(initial=0))
-        heads = _rows(frame.ljust(size, b"\0") for frame in frames)
-        return cls.of(cast, at_s, sender, heads.reshape(len(frames), size), lengths)
+        octets = b"".join(frame.ljust(size, b"\0") for frame in frames)
+        heads = np.frombuffer(octets, np.uint8).reshape(len(frames), size)
+        return cls.of(cast, at_s, sender, heads, lengths)
 
     @classmethod
     def together(cls, parts: Sequence[Schedule]) -> Schedule:
@@ -245,7 +246,8 @@ class Schedule:
         A host answers what is addressed to it, at both layers, from an address that it has a
         route and a neighbour for (so not from a forged one): a TCP segment without RST by a
         reset (RFC 9293 section 3.5.2, no port is open), an echo request by a reply (RFC 1122
-        section 3.2.2.6). UDP and other protocols end in sinks.
+        section 3.2.2.6), whatever its code. UDP and other protocols end in sinks, and nobody
+        answers what has a wrong checksum.
         """
         packets = self.packets
         mine, asker = self._addressed_to_its_host(), self._source_host()
@@ -256,25 +258,62 @@ class Schedule:
             echo |= (
                 (packets.ip_version == version)
                 & (packets.protocol == protocol)
-                & (packets.destination_port == request << 8)
+                & (packets.destination_port >> 8 == request)
                 & (packets.transport > 0)
             )
+        asks = mine & whole & (segment | echo)
+        asks[asks] = self._are_sound(np.flatnonzero(asks))
         itself = asker == self.receiver  # from its own address: thrown away (RFC 1122, 3.2.1.3)
-        return np.where(mine & whole & ~itself & (segment | echo), asker, -1)
+        return np.where(asks & ~itself, asker, -1)
+
+    def _are_sound(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the checksums of some packets hold: IPv4's own, and TCP's or ICMP's.
+
+        They are no fragments and have no tag. What is behind their heads is zeros, which add
+        nothing to a sum of ones' complements (RFC 1071).
+        """
+        if not len(rows):
+            return np.zeros(0, bool)
+        packets, size = self.packets, self.heads.shape[1]
+        begin = (packets.transport[rows] - rows * size)[:, None]
+        end = (_IP_BEGINS + packets.ip_octets[rows])[:, None]
+        place, heads = np.arange(size), self.heads[rows]
+        is_4 = packets.ip_version[rows] == 4
+        before, after = np.where(is_4, 12, 8)[:, None], np.where(is_4, 20, 40)[:, None]
+
+        def summed(first: Any, last: Any) -> NDArray[np.int64]:
+            return frames.ones_sum(heads * ((place >= first) & (place < last)))
+
+        ends = summed(_IP_BEGINS + before, _IP_BEGINS + after)
+        pseudo = ends + packets.protocol[rows] + (end - begin)[:, 0]
+        total = summed(begin, end) + np.where(packets.protocol[rows] == ICMP, 0, pseudo)
+        sound: NDArray[np.bool_] = total % 0xFFFF == 0
+        sound &= ~is_4 | (summed(_IP_BEGINS, begin) == 0xFFFF)
+        return sound
 
     def sinks(self) -> tuple[Sink, ...]:
         """What must be open while it is played, or the kernels would send ICMP errors."""
         packets = self.packets
         silent = np.isin(packets.protocol, (TCP, ICMP, ICMPV6))
-        rows = np.flatnonzero(self._addressed_to_its_host() & ~silent)
-        columns = (self.receiver, packets.ip_version, packets.protocol)
-        ports = np.where(packets.protocol == UDP, packets.destination_port, 0)
-        wanted = np.unique(np.stack([*(c[rows] for c in columns), ports[rows]], axis=1), axis=0)
+        ends = self._ends(self._addressed_to_its_host() & ~silent)
+        return tuple(end for end in ends if end.protocol != UDP or end.port)
+
+    def ports(self) -> tuple[Sink, ...]:
+        """The ports of TCP and UDP that something comes to."""
+        transport = np.isin(self.packets.protocol, (TCP, UDP))
         return tuple(
-            Sink(self.cast.hosts[host].name, version, protocol, port)
-            for host, version, protocol, port in wanted.tolist()
-            if protocol != UDP or port  # port 0 is that of later fragments
+            end for end in self._ends(self._addressed_to_its_host() & transport) if end.port
         )
+
+    def _ends(self, chosen: NDArray[np.bool_]) -> Iterator[Sink]:
+        """Where some of the packets go, each place once; port 0 is that of later fragments."""
+        packets, rows = self.packets, np.flatnonzero(chosen)
+        columns = (self.receiver, packets.ip_version, packets.protocol)
+        has_ports = np.isin(packets.protocol, (TCP, UDP))
+        ports = np.where(has_ports, packets.destination_port, 0)
+        places = np.unique(np.stack([*(c[rows] for c in columns), ports[rows]], axis=1), axis=0)
+        for host, version, protocol, port in places.tolist():
+            yield Sink(self.cast.hosts[host].name, version, protocol, port)
 
     def _addressed_to_its_host(self) -> NDArray[np.bool_]:
         """Whether a frame comes to a host's IP stack: its MAC, its IP address, no VLAN tag."""
@@ -340,7 +379,8 @@ def _planned(names: list[str], row: tuple[Any, ...]) -> Iterator[PlannedFlow]:
     octets_l3 = packets * _RESET_OCTETS[key.ip_version]
     if key.protocol != TCP:
         reply = _ECHO[key.ip_version, key.protocol][1]
-        back = back._replace(source_port=0, destination_port=reply << 8)
+        code = key.destination_port & _CODE
+        back = back._replace(source_port=0, destination_port=reply << 8 | code)
         octets_l3 = l3
     yield PlannedFlow(
         back,

@@ -85,6 +85,7 @@ class Tcp(Conversation):
     def send(self, ends: Ends, line: Line) -> dict[str, int]:  # noqa: ARG002 (TCP has its own)
         """See `Conversation.send`."""
         with self._socket(ends) as client:
+            client.settimeout(self._patience_s(ends))
             client.bind((address(ends.source, self.ip_version), ends.source_port))
             client.connect((address(ends.destination, self.ip_version), self.port))
             sent = _send(client, self.send_octets)
@@ -100,7 +101,7 @@ class Tcp(Conversation):
             ready()
             server = _accept(listener, line)
         with server:
-            server.settimeout(PATIENCE_S)
+            server.settimeout(self._patience_s(ends))
             linger(server)
             received = _receive(server, self.send_octets)
             sent = _send(server, self.receive_octets)
@@ -114,6 +115,10 @@ class Tcp(Conversation):
             # that packet was on the wire 3 ms after the destination's own.
             time.sleep(_SETTLE_S)
             return {"octets_sent": sent, "octets_received": received}
+
+    def _patience_s(self, ends: Ends) -> float:
+        """For all of it: what one end has given to its kernel may be long on its way."""
+        return ends.patience_s(self.send_octets + self.receive_octets, self.rate_bps)
 
     def _socket(self, ends: Ends) -> socket.socket:
         return stream_socket(self.ip_version, ends.window, self.rate_bps)

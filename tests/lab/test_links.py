@@ -27,6 +27,15 @@ def test_a_slow_link_lets_packets_through_at_its_rate(flowlab):
     assert (seen[2]["last_ns"] - seen[2]["first_ns"]) / 1e9 > 0.9 * bits / 1e6 - 0.05
 
 
+def test_players_share_a_slow_link_and_sinks_stay_open_until_all_has_come(flowlab):
+    steps = ["vlan: {from: h1, to: h2, rate_pps: 50000, datagrams: 200}"]
+    steps += ["fragments: {from: h1, to: h2, rate_pps: 50000, datagrams: 20}"] * 3
+    text = TEXT.replace("QUALITY", "bandwidth_mbps: 2").partition("  - udp")[0]
+    text += "  - parallel:\n" + "".join(f"      - {step}\n" for step in steps)
+    flowlab("run", flowlab.scenario(text))
+    assert json.loads((flowlab.latest() / "verdict.json").read_text())["verdict"] == "PASS"
+
+
 def test_a_lossy_link_loses_some_and_not_all(flowlab):
     seen = records(flowlab, "loss_percent: 20")
     assert seen[1]["packets"] == 200

@@ -231,6 +231,8 @@ def test_a_network_of_ones_own():
     ("change", "message"),
     [
         ({"switches": ["core", "core", "edge"]}, "two nodes are called core"),
+        ({"switches": ["core", "edge", "lo"]}, "Linux has a 'lo' of its own"),
+        ({"hosts": ["h1", "h2", "all"]}, "Linux has a 'all' of its own"),
         ({"links": [*OWN["links"], ["web", "nobody"]]}, "a link ends at nobody, which is no host"),
         ({"links": [*OWN["links"], ["core", "core"]]}, "a link joins core to itself"),
         ({"links": [*OWN["links"], ["web", "client"]]}, "joins the hosts web and client directly"),

@@ -55,6 +55,38 @@ def test_the_base_of_the_cases_has_no_faults():
     assert faults_of("\n".join(RIGHT.values())) == []
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        # a source port that is given is the same each time
+        {
+            "traffic": "traffic:\n  - parallel:\n"
+            "      - udp: {from: h1, to: h2, source_port: 50000, port: 1000, repeat: 5}\n"
+            "      - udp: {from: h1, to: h2, source_port: 50001, port: 2000}"
+        },
+        # players' sinks can share a port; those of the two IP versions are apart anyway
+        {
+            "traffic": "traffic:\n  - parallel:\n      - fragments: {from: h1, to: h2}\n"
+            "      - fragments: {from: h1, to: h2}\n      - udp: {from: h1, to: h2, ip_version: 6}"
+        },
+        # of a range of ports some are reported
+        {
+            "exporters": "exporters: [ipfix]",
+            "traffic": "traffic:\n  - udp: {from: h1, to: h2, port: 3786}",
+            "expect": "expect:\n  - {flow: {from: h1, to: h2, protocol: udp, port: 3784-3790}, "
+            "packets: 1}",
+        },
+        {
+            "exporters": "exporters: [{ipfix-flow: {only: udp, port: 5001}}]",
+            "expect": "expect:\n  - {flow: {from: h1, to: h2, protocol: udp, port: 5000-5010}, "
+            "packets: 1}",
+        },
+    ],
+)
+def test_what_can_work_is_no_fault(sections: dict[str, str]):
+    assert faults_of("\n".join((RIGHT | sections).values()) + "\n") == []
+
+
 def test_no_message_is_in_the_schema_librarys_words():
     told = " ".join(case["faults"] for case in CASES).lower()
     for word in ("input", "field required", "permitted", "tuple", "dictionary", "pydantic"):

@@ -6,6 +6,7 @@ import pytest
 
 from collector.key import FlowKey
 from lab.traffic import KINDS
+from lab.traffic.base import PATIENCE_S
 from lab.traffic.plan import WINDOW_PACKETS, flows, plan
 from topologies import SHAPES
 
@@ -88,4 +89,20 @@ def test_steps_with_one_key_are_one_flow():
 def test_parallel_steps_share_the_window():
     (stage,) = plan([[step("udp")] * 3], TOPOLOGY)
     assert [one.rounds[0].window for one in stage] == [WINDOW_PACKETS // 3] * 3
+    assert [one.at_once for one in stage] == [3, 3, 3]
     assert [one.label for one in stage] == ["step 1.1", "step 1.2", "step 1.3"]
+
+
+def test_on_slow_links_the_other_end_has_more_time():
+    slow = LINEAR.build(LINEAR.parameters(switches=2, bandwidth_mbps=0.5))
+    (stage,) = plan([[step("tcp", send_octets="1MB")] * 2], slow)
+    ends = stage[0].rounds[0]
+    assert ends.patience_s(1_000_000, 100e6) > 1_000_000 * 8 / 0.25e6
+    assert ends.patience_s(1_000_000, 10_000) > 1_000_000 * 8 / 10_000
+    assert ends.patience_s(0, 10_000) == PATIENCE_S
+
+
+def test_as_many_source_ports_are_counted_as_are_used():
+    assert step("udp", flows=5, repeat=7).all_source_ports == 35
+    assert step("udp", flows=5, repeat=7, source_port=9).all_source_ports == 5
+    assert step("fragments", repeat=7).all_source_ports == 1

@@ -26,11 +26,13 @@ def run(declared, port):
     def receive():
         counted["receive"] = declared.receive(ends, line, listening.set)
 
-    receiver = threading.Thread(target=receive)
+    receiver = threading.Thread(target=receive, daemon=True)
     receiver.start()
     assert listening.wait(5)
-    counted["send"] = declared.send(ends, line)
-    line.hang_up()
+    try:
+        counted["send"] = declared.send(ends, line)
+    finally:
+        line.hang_up()
     receiver.join(10)
     return counted
 
@@ -50,6 +52,21 @@ def run(declared, port):
     ],
 )
 def test_programs_count_what_was_declared(kind, settings):
+    declared = KINDS[kind](source="h1", destination="h1", **settings)
+    counted = run(declared, settings["port"] + 100)
+    assert counted == {role: declared.declared(role) for role in ("send", "receive")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("tcp", {"port": 45010, "send_octets": "1MB", "rate_bps": "8M"}),
+        ("http", {"port": 45011, "page_octets": "10MB", "rate_bps": "80M"}),
+    ],
+)
+def test_a_slow_rate_takes_the_time_that_it_takes(monkeypatch, kind, settings):
+    for module in ("base", "tcp", "http"):
+        monkeypatch.setattr(f"lab.traffic.{module}.PATIENCE_S", 0.3)
     declared = KINDS[kind](source="h1", destination="h1", **settings)
     counted = run(declared, settings["port"] + 100)
     assert counted == {role: declared.declared(role) for role in ("send", "receive")}

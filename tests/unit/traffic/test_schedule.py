@@ -57,6 +57,26 @@ def step(kind, **settings):
                 (key("10.0.0.2", "10.0.0.1", 1, 0, 0), "h1", 1, 33, 47),
             ],
         ),
+        (
+            frame(payload=ICMP(code=5) / b"12345"),
+            [
+                (key("10.0.0.1", "10.0.0.2", 1, 0, 8 << 8 | 5), "h2", 1, 33, 47),
+                (key("10.0.0.2", "10.0.0.1", 1, 0, 5), "h1", 1, 33, 47),
+            ],
+        ),
+        # nor what has a wrong checksum
+        (
+            frame(payload=TCP(sport=5, dport=80, flags="S", chksum=1)),
+            [(key("10.0.0.1", "10.0.0.2", 6, 5, 80), "h2", 1, 40, 54)],
+        ),
+        (
+            frame(payload=ICMP(chksum=1) / b"12345"),
+            [(key("10.0.0.1", "10.0.0.2", 1, 0, 8 << 8), "h2", 1, 33, 47)],
+        ),
+        (
+            bytes(Ether(src=H1, dst=H2) / IP(src="10.0.0.1", dst="10.0.0.2", chksum=7) / SYN),
+            [(key("10.0.0.1", "10.0.0.2", 6, 5, 80), "h2", 1, 40, 54)],
+        ),
         # nobody answers a reset, a forged source, another host's packets, itself, or everybody
         (
             frame(payload=TCP(sport=5, dport=80, flags="RA")),

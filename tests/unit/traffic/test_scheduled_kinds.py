@@ -175,12 +175,21 @@ def test_distributions_have_their_mean_and_their_numbers(name):
     [
         ([{"os.system": {}}], "unknown layer 'os.system'"),
         ([{"IP": {"colour": 3}}], "IP has no field 'colour'"),
-        ([{"IP": {"dst": "10.0.0.0/8"}}], "'10.0.0.0/8' is no address"),
-        ([{"IP": {"dst": "example.org"}}], "'example.org' is no address"),
+        ([{"IP": {"dst": "10.0.0.0/8"}}], "'10.0.0.0/8' is no IPv4 address"),
+        ([{"IP": {"dst": "example.org"}}], "'example.org' is no IPv4 address"),
         ([{"IP": {}}, {"UDP": {"dport": "http"}}], "UDP.dport takes a number"),
         ([{"IP": {}, "UDP": {}}], "a layer is one name"),
         ([{"IP": {}}, {"Raw": {"load": "x" * 1600}}], "a frame of 1634 octets"),
-        ([{"IP": {}}, {"UDP": {"dport": 70000}}], "cannot be put together"),
+        ([{"IP": {}}, {"UDP": {"dport": 70000}}], "UDP.dport cannot be '70000'"),
+        ([{"IP": {"dst": "2001:db8::1"}}], "'2001:db8::1' is no IPv4 address"),
+        ([{"IPv6": {"src": "10.0.0.1"}}], "'10.0.0.1' is no IPv6 address"),
+        ([{"ARP": {"psrc": "::1"}}], "'::1' is no IPv4 address"),
+        ([{"Dot1Q": {"vlan": [1, 2]}}], "Dot1Q.vlan takes one number, found a list"),
+        ([{"Dot1Q": {"vlan": 5000}}], "Dot1Q.vlan has 12 bits, found 5000"),
+        ([{"IP": {}}, {"TCP": {"flags": "XYZ"}}], "TCP.flags cannot be 'XYZ'"),
+        ([{"IP": {"flags": "S"}}], "IP.flags cannot be 'S'"),
+        ([{"VXLAN": {"flags": "Q"}}], "VXLAN.flags cannot be 'Q'"),
+        ([{"Raw": {"load": [300]}}], "Raw.load cannot be '[300]'"),
         ([{"Ether": {"src": "h1"}}], "'h1' is no address"),
     ],
 )
@@ -230,3 +239,21 @@ def test_what_cannot_be_replayed_is_a_fault():
 def test_a_step_that_would_fill_the_memory_is_refused(name, changes):
     with pytest.raises(ValidationError, match="packets are more than a step may have"):
         planned(name, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("packets", {"count": 1_000_000, "layers": [{"IP": {}}, {"Raw": {"load": "x" * 1400}}]}),
+        ("replay", {"file": "tests/golden/probes-wire.pcap", "repeat": 1000}),
+    ],
+)
+def test_a_step_whose_frames_would_fill_the_memory_is_refused(name, changes):
+    with pytest.raises(ValidationError, match="octets are more than a step may keep in memory"):
+        planned(name, **changes)
+
+
+def test_of_fragments_only_headers_are_kept():
+    schedule = planned("fragments", datagrams=15_000, payload_octets=5000)
+    assert len(schedule) == 60_000
+    assert schedule.heads.nbytes < 3 << 20
