@@ -31,6 +31,7 @@ from collector.backends.daemons import (
     running,
     wait_until_drained,
     wait_until_settled,
+    wait_until_worked_on,
 )
 from collector.decode import NETFLOW
 from collector.sending import send
@@ -131,9 +132,7 @@ def attempt(backend: Backend, rate_dps: float, seconds: float) -> Try:
             wait_until_drained(port, started, patience_s)
             recovery_s = time.monotonic() - began_s
             kernel = drops(port)
-            if daemon.one_more:
-                out.send(b"\0")
-                wait_until_drained(port, started, patience_s)
+            wait_until_worked_on(daemon, started)
             wait_until_settled(daemon, started)
             status = finished(started, daemon.end, patience_s)
         if status not in (0, -daemon.end, 128 + daemon.end):

@@ -284,6 +284,7 @@ class Custom(Backend):
                 ready=settings.ready,
                 settled=_Settled(self._raw, settings.output.quiet_s) if waits else None,
                 end=signal.Signals[settings.end],
+                one_more=False,  # somebody's first parser may not survive it
                 environment={
                     name: self._filled(text) for name, text in settings.environment.items()
                 },

@@ -31,6 +31,10 @@ PATIENCE_S: Final = 30.0
 _TICK_S: Final = 0.001
 _LEAVING_S: Final = 1.0
 """From a program's last socket to its exit status."""
+_IDLE_S: Final = 2.0
+"""For some always have something to do."""
+_LOOKS: Final = 3
+"""A program sleeps if it does so at each of them."""
 _AT_ONCE: Final = 8
 """Datagrams: even long ones find room in any receive buffer."""
 _ONE_MORE: Final = Datagrams.of([b"\0"], 0)
@@ -75,7 +79,8 @@ class Daemon:
         ready: words that it writes when it is ready; "": when it has bound its ports.
         settled: says whether all that it read has come out; asked until it does, before the end.
         end: the signal that ends it.
-        one_more: whether it loses what it has just taken when it is ended.
+        one_more: whether it loses what it has just taken when it is ended, and survives a datagram
+            that says nothing, which is then the last one that it gets.
         exporters: whose datagrams it gets; None: everybody's.
         environment: variables that it gets besides.
         patience_s: so long it may take to be ready, to read what came, to settle, and to end.
@@ -305,7 +310,7 @@ def fed(daemon: Daemon, sent: Sequence[Burst], *, until: str = "") -> int:
         if until:
             wait_until_said(until, daemon.said, started, daemon.patience_s)
         else:
-            _one_more(daemon, started)
+            wait_until_worked_on(daemon, started)
         wait_until_settled(daemon, started)
         lost = 0 if until else sum(map(drops, daemon.ports.values()))
         if not until:
@@ -361,12 +366,50 @@ def _send(
             wait_until_drained(daemon.ports[one.family], started, daemon.patience_s)
 
 
-def _one_more(daemon: Daemon, started: subprocess.Popen[bytes]) -> None:
-    """Send a datagram that says nothing, and wait until it has been taken."""
-    for port in daemon.ports.values() if daemon.one_more else ():
+def wait_until_worked_on(daemon: Daemon, started: subprocess.Popen[bytes]) -> None:
+    """Wait until a program has worked on what it has taken last.
+
+    Raises:
+        Crashed: it has ended.
+        Hung: it does not read.
+    """
+    if not daemon.one_more:
+        _wait_until_idle(started)
+        return
+    for port in daemon.ports.values():
         with connected(LOOPBACK, 0, port) as out:
             send(out, _ONE_MORE.buffer, _ONE_MORE.offset, _ONE_MORE.length)
         wait_until_drained(port, started, daemon.patience_s)
+
+
+def _wait_until_idle(started: subprocess.Popen[bytes]) -> None:
+    """Wait until a program sleeps with all that it has started, but not for one that never does."""
+    until_s = time.monotonic() + _IDLE_S
+    looks = 0
+    while looks < _LOOKS and time.monotonic() < until_s:
+        _still_there(started)
+        looks = looks + 1 if all(map(_sleeps, _family(started.pid))) else 0
+        time.sleep(_TICK_S)
+
+
+def _family(pid: int) -> list[Path]:
+    """The threads of a process, and those of all below it, as far as they still are there."""
+    threads = list(Path(f"/proc/{pid}/task").glob("*"))
+    below: list[Path] = []
+    for thread in threads:
+        with suppress(OSError):
+            for child in (thread / "children").read_text("ascii").split():
+                below += _family(int(child))
+    return threads + below
+
+
+def _sleeps(thread: Path) -> bool:
+    """Whether a thread waits for something (proc(5), /proc/pid/stat); so does one that is gone."""
+    try:
+        state = (thread / "stat").read_text("ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state in "SIZX"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -106,3 +107,26 @@ def test_the_copy_for_a_dissector_has_the_ports_that_it_knows(tmp_path):
     copy = datagrams(read(tmp_path / "copy.pcap"))
     assert copy.destination_port.tolist() == [2055, 6343, 9995]
     assert copy.length.tolist() == few.length.tolist()
+
+
+SLOW = """
+import struct
+while True:
+    datagram = port.recv(9000)
+    until = time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+    print(struct.unpack_from("!HH", datagram), flush=True)
+"""
+
+
+def test_who_would_not_survive_a_datagram_without_a_header_has_time_for_the_last_one(tmp_path):
+    several = [Burst("127.0.0.1", 0, "netflow", Datagrams.of([b"\0\5\0\1"] * 3, 2055))]
+    mine = daemon(tmp_path, SLOW, one_more=False)
+    assert fed(mine, several) == -signal.SIGTERM
+    assert mine.said.read_text() == "(5, 1)\n" * 2  # the first is taken by the program's beginning
+
+
+def test_who_is_never_idle_is_ended_all_the_same(tmp_path):
+    spinning = "port.setblocking(False)\nwhile True:\n try: port.recv(9)\n except OSError: pass"
+    assert fed(daemon(tmp_path, spinning, one_more=False), one_datagram()) == -signal.SIGTERM
