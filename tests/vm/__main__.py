@@ -106,6 +106,8 @@ def _outside(folder: Path, ready: Path | None, wanted: Path | None) -> int:
     if ready is not None:
         made.symlink_to(ready.resolve())
     else:
+        with _stage(folder, "the checkout is set up") as stage:
+            stage.run(str(_CHECKOUT / "flowlab"), "setup")
         with _stage(folder, "a box out of Debian's packages") as stage:
             box.build(folder, _CHECKOUT, stage.run)
     if wanted is not None:
