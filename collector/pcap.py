@@ -106,6 +106,12 @@ class Capture:
         """How many frames."""
         return len(self.offsets)
 
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """When each frame came, in ns since 1970, and its octets."""
+        columns = (self.timestamps_ns, self.offsets, self.lengths)
+        for when_ns, at, size in zip(*(column.tolist() for column in columns), strict=True):
+            yield when_ns, self.buffer[at : at + size].tobytes()
+
 
 def read(file: File) -> Capture:
     """Read a capture as a whole.

@@ -310,13 +310,8 @@ def befall(
         out = Path(folder) / EXPORTS
         settings = [{"kind": one.kind, **one.model_dump(), "targets": None} for one in faults]
         stage = Stage(str(out), settings)
-        for at, size, when in zip(
-            capture.offsets.tolist(),
-            capture.lengths.tolist(),
-            capture.timestamps_ns.tolist(),
-            strict=True,
-        ):
-            stage.write(when, capture.buffer[at : at + size].tobytes())
+        for when_ns, frame in capture.frames():
+            stage.write(when_ns, frame)
         stage.flush()
         stage.close()
         told = json.loads((out.parent / DONE).read_text(encoding="ascii"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from collector.backends.base import Backend, Tells, first_line, flow
 from collector.backends.daemons import LOOPBACK, Daemon, Failed, free_port
+from collector.backends.protocols import NUMBERS
 from collector.decode import NETFLOW, SFLOW
 
 if TYPE_CHECKING:
@@ -23,18 +24,6 @@ LOST: Final = "Missing data detected"
 """What it says when its core was faster than its plugin."""
 READY: Final = "JSON: setting object handlers"
 """What the plugin says last before it takes data."""
-NAMED: Final[Mapping[str, int]] = {
-    "icmp": 1,
-    "ipencap": 4,
-    "tcp": 6,
-    "udp": 17,
-    "gre": 47,
-    "ipv6-frag": 44,
-    "ipv6-icmp": 58,
-    "sctp": 132,
-    "ip": 0,
-}
-"""Protocols that it names; it numbers the others."""
 _KEY: Final = ("peer_src_ip", "src_host", "dst_host", "src_port", "dst_port", "proto", "tcpflags")
 _OF_NETFLOW: Final = (
     *("timestamp_start", "timestamp_end", "export_proto_version", "export_proto_sysid"),
@@ -170,8 +159,8 @@ def microseconds(told: str) -> int:
 
 
 def protocol_number(told: str) -> int:
-    """A protocol as it writes it."""
-    return NAMED[told] if told in NAMED else int(told)
+    """A protocol as it writes it: some by name, the others by number."""
+    return NUMBERS[told] if told in NUMBERS else int(told)
 
 
 def _row(one: Mapping[str, Any], family: str) -> Row:

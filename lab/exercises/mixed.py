@@ -67,16 +67,7 @@ def apart(datagrams: Sequence[Datagram], places: int) -> list[Datagram]:
 
 def _datagrams(case: Case) -> list[tuple[int, bytes]]:
     """When each came, and its octets with all headers."""
-    capture = pcap.read(case.exports)
-    return [
-        (when, capture.buffer[at : at + size].tobytes())
-        for at, size, when in zip(
-            capture.offsets.tolist(),
-            capture.lengths.tolist(),
-            capture.timestamps_ns.tolist(),
-            strict=True,
-        )
-    ]
+    return list(pcap.read(case.exports).frames())
 
 
 def _write(case: Case, times_ns: Iterable[int], datagrams: Iterable[bytes]) -> None:

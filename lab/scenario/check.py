@@ -7,7 +7,6 @@ is a warning, for a wrong expectation is a useful experiment too.
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import combinations
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,23 +14,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from collector.check.model import kinds_of, why_unseen
 from collector.key import TCP, UDP
 from exporters import Probe
-from lab.controllers.settings import NoController, OwnApp
-from lab.losses import after_loss
+from lab.controllers.settings import OwnApp
 from lab.scenario.expectation import ANY, MEASURES, Expectation, is_address, nothing_expected
-from lab.scenario.faults import any_of, closest, path_text, quote
+from lab.scenario.faults import any_of, closest, quote
 from lab.scenario.keys import keys_of
 from lab.scenario.parts import can_be_planned
 from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT, Conversation
 from lab.traffic.iperf3 import Iperf3
-from lab.traffic.plan import merged
 from topologies import MTU_OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from collector.key import FlowKey
     from exporters import Exporter
-    from lab.controllers.settings import Controller, Way
+    from lab.controllers.settings import Controller
     from lab.scenario.document import Document
     from lab.scenario.faults import Fault, Path
     from lab.scenario.parts import Part, Parts
@@ -40,7 +36,6 @@ if TYPE_CHECKING:
     from topologies import Topology
 
 TRANSPORT_HEADER_OCTETS: Final[Mapping[str, int]] = {"udp": 8, "icmp": 8}
-_MOST_FLOWS_TOLD: Final = 6
 _TRANSPORTS: Final[Mapping[int, str]] = {TCP: "tcp", UDP: "udp"}
 
 
@@ -83,82 +78,6 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
             yield from _protocol(document, expectation, expectation.value)
             yield from _can_see(document, exporters, expectation, expectation.value)
             yield from _is_there(document, exporters, expectation, expectation.value)
-
-
-def unmet(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[Fault]:
-    """Expectations of flows that the traffic does not make.
-
-    Args:
-        document: the file.
-        parts: its parts.
-        known: faults already found; where they are, nothing more is looked for.
-    """
-    faulty = [fault.path for fault in known]
-    if _no_ways(faulty) or not parts.expectations or parts.topology is None:
-        return
-    planned = parts.planned
-    keys = [
-        key
-        for way in _ways(parts, parts.topology, planned)
-        for key in (way.flow.key, way.leaves_as)
-        if key is not None
-    ]
-    for part in parts.expectations:
-        if part.value is None or any(path.startswith(path_text(part.path)) for path in faulty):
-            continue
-        pattern = part.value.pattern.pattern(parts.topology)
-        if part.value.absent is None and not any(map(pattern.fits, keys)):
-            message = "no traffic step makes such a flow"
-            hint = f"there are {_flows_in_words(planned)}"
-            yield document.fault((*part.path, "flow"), message, hint)
-
-
-def on_their_ways(document: Document, parts: Parts, known: Iterable[Fault]) -> Iterator[Fault]:
-    """What cannot work because of the ways that flows take; arguments as of `unmet`."""
-    if parts.topology is None or _no_ways(fault.path for fault in known):
-        return
-    yield from _never_asked_again(document, parts, parts.topology)
-    yield from _parted(document, parts, parts.topology)
-
-
-def _no_ways(faulty: Iterable[str]) -> bool:
-    """Whether it cannot be said what flows there are, or where they go."""
-    return any(path.startswith(("topology", "traffic", "controller")) for path in faulty)
-
-
-def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
-    """Expectations of flows at switches that they do not cross."""
-    if parts.topology is None:
-        return
-    for part in parts.expectations:
-        if part.value is None:
-            continue
-        ends = part.value.pattern.source, part.value.pattern.destination
-        if part.value.absent is not None or any(map(is_address, ends)):
-            continue
-        path = _crossed(parts, parts.topology, *ends)
-        for place, switch in _names(part, "at"):
-            if switch not in path:
-                message = f"the flow does not cross {switch}"
-                yield document.fault(place, message, f"it crosses {', '.join(path)}")
-
-
-def _crossed(parts: Parts, topology: Topology, source: str, destination: str) -> list[str]:
-    """The switches that what one host sends to another crosses."""
-    crossed = (
-        crossing.switch
-        for way in _ways(parts, topology, parts.planned)
-        if (way.flow.source, way.flow.destination) == (source, destination)
-        for crossing in way.crossings
-    )
-    return list(dict.fromkeys(crossed)) or [h.switch for h in topology.path(source, destination)]
-
-
-def _ways(parts: Parts, topology: Topology, planned: Mapping[Path, Planned]) -> Iterable[Way]:
-    """Where the flows of all steps go, and as what."""
-    controller = parts.controller.value if parts.controller else None
-    flows = [flow for step in planned.values() for flow in step.flows]
-    return (controller or NoController()).ways(flows, topology)
 
 
 def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
@@ -518,50 +437,6 @@ def _sampled_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:
             yield document.fault((*one.path, "install_rules"), message, hint, at_key=True)
 
 
-def _never_asked_again(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
-    """A question of `dns` that is lost is not asked again, and the step would end with it."""
-    if not topology.losing:
-        return
-    controller = (parts.controller.value if parts.controller else None) or NoController()
-    for path, step in parts.planned.items():
-        if step.traffic.kind != "dns":
-            continue
-        for way in controller.ways(step.flows, topology):
-            if after_loss(way, controller, topology):
-                message = "links on its way lose packets, and a lost question is not asked again"
-                yield document.fault(path, message, "send udp instead", at_key=True)
-                break
-
-
-def _parted(document: Document, parts: Parts, topology: Topology) -> Iterator[Fault]:
-    """Packets of one flow all leave a switch by as many ports, or no number of them is right.
-
-    Exporters count a packet once for each port that it leaves by: in a record of both kinds of
-    packets nobody could say how many it must tell of.
-    """
-    planned = parts.planned
-    flows = merged(flow for step in planned.values() for flow in step.flows)
-    shared = {key for key, times in Counter(flow.key for flow in flows).items() if times > 1}
-    known: dict[tuple[FlowKey, str], int] = {}
-    for way in _ways(parts, topology, planned) if shared else ():
-        for crossing in () if way.besides or way.flow.key not in shared else way.crossings:
-            key, copies = way.flow.key, len(crossing.out_ports) + way.everybody
-            before = known.setdefault((key, crossing.switch), copies)
-            if copies != before:
-                message = (
-                    f"packets of {key} leave {crossing.switch} in {before} and in {copies} copies, "
-                    "so what is right of this flow cannot be known"
-                )
-                hint = "give them other addresses, ports or another seed, or another scenario"
-                yield document.fault(_last_with(key, planned), message, hint, at_key=True)
-                return
-
-
-def _last_with(key: FlowKey, planned: Mapping[Path, Planned]) -> Path:
-    """The last step that makes a flow."""
-    return [path for path, step in planned.items() if key in {one.key for one in step.flows}][-1]
-
-
 def _has(step: Traffic | None, key: str) -> bool:
     """Whether a step can be told something."""
     return step is not None and key in type(step).model_fields
@@ -632,7 +507,7 @@ def _says_nothing(document: Document, part: Part[Expectation]) -> Iterator[Fault
         yield document.fault(part.path, context["message"], context["hint"])
 
 
-def _names(part: Part[Any], key: str) -> Iterator[tuple[Path, str]]:
+def names_below(part: Part[Any], key: str) -> Iterator[tuple[Path, str]]:
     """The words at a key that holds one word or a list of them, each with its place."""
     raw = part.raw.get(key)
     if isinstance(raw, str):
@@ -647,7 +522,7 @@ def _switches(document: Document, topology: Topology | None, part: Part[Any]) ->
     if topology is None:
         return
     switches = [switch.name for switch in topology.switches]
-    for path, name in _names(part, "at"):
+    for path, name in names_below(part, "at"):
         if name not in switches:
             message = f"there is no switch {quote(name)} in this topology"
             yield document.fault(path, message, _instead(name, topology, host=False))
@@ -656,7 +531,7 @@ def _switches(document: Document, topology: Topology | None, part: Part[Any]) ->
 def _listed(document: Document, listed: Iterable[str], part: Part[Any]) -> Iterator[Fault]:
     """An exporter that is to report something has to be switched on."""
     names = sorted(listed)
-    for path, name in _names(part, "exporter"):
+    for path, name in names_below(part, "exporter"):
         if names and name not in names:
             near = closest(name, names)
             hint = f"did you mean {near!r}?" if near else f"switched on are {', '.join(names)}"
@@ -694,19 +569,6 @@ def _ends(
     yield from _hosts(document, topology, path, hosts)
 
 
-def _flows_in_words(planned: Mapping[Path, Planned]) -> str:
-    """The first few flows: who sends what to whom."""
-    words: dict[str, None] = {}
-    for step in planned.values():
-        for flow in step.flows:
-            port = f" port {flow.key.destination_port}" if hasattr(step.traffic, "port") else ""
-            version = " over IPv6" if flow.key.ip_version == 6 else ""
-            ends = f"{flow.source} → {flow.destination}"
-            words[f"{step.traffic.protocol} {ends}{port}{version}"] = None
-    shown = list(words)[:_MOST_FLOWS_TOLD]
-    return ", ".join(shown) + (", …" if len(words) > len(shown) else "")
-
-
 def _can_see(
     document: Document,
     exporters: Sequence[Exporter],
@@ -718,7 +580,7 @@ def _can_see(
     for exporter in exporters:
         reasons.setdefault(exporter.name, []).append(cannot_report(exporter, expectation))
     cannot = {name: why[0] for name, why in reasons.items() if all(why)}
-    for path, name in _names(part, "exporter"):
+    for path, name in names_below(part, "exporter"):
         if name in cannot:
             message = f"{name} cannot report this: {cannot[name]}"
             yield document.fault(path, message, "remove it")
@@ -740,7 +602,7 @@ def _is_there(
         for exporter in exporters
         if expectation.exporter is None or exporter.name in expectation.exporter
     ]
-    for path, switch in _names(part, "at") if asked else ():
+    for path, switch in names_below(part, "at") if asked else ():
         if not any(exporter.is_on(switch) for exporter in asked):
             names = any_of(dict.fromkeys(exporter.name for exporter in asked))
             message = f"{names} is not switched on at {switch}"

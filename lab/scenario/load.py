@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from lab.scenario import check
+from lab.scenario import check, ways
 from lab.scenario.document import MOST_OCTETS, Document, read
 from lab.scenario.faults import Fault, ScenarioFaults, found, printable
 from lab.scenario.keys import keys_of, model_at
@@ -92,11 +92,11 @@ def inspect_octets(octets: bytes, file: str, folder: FilePath = _HERE) -> Inspec
         *_other_names(document, data),
         *check.faults(document, parts),
     ]
-    faults += check.unmet(document, parts, tuple(faults))
-    faults += check.on_their_ways(document, parts, tuple(faults))
+    faults += ways.unmet(document, parts, tuple(faults))
+    faults += ways.on_their_ways(document, parts, tuple(faults))
     if faults or scenario is None:
         return Inspection(None, _in_order(faults))
-    return Inspection(scenario, (), _in_order(check.warnings(document, parts)))
+    return Inspection(scenario, (), _in_order(ways.warnings(document, parts)))
 
 
 def _octets(file: FilePath) -> bytes:

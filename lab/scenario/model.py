@@ -2,7 +2,7 @@
 
 The shape of the JSON (and of Python data) is the shape of the YAML, so `Scenario.model_validate`
 reads back what `Scenario.model_dump` has written. What only a topology or an exporter can tell
-to be wrong is not looked for here but in `lab.scenario.check`.
+to be wrong is not looked for here but in `lab.scenario.check` and `ways`.
 """
 
 from __future__ import annotations
