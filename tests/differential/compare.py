@@ -30,7 +30,8 @@ Row = dict[str, Any]
 ABSENT: Final = "(nothing)"
 """In place of a value: the peer does not say it."""
 WRONG: Final = "(anything else)"
-"""In place of values: the peer reads something else there, and at least one of them is not ours."""
+"""In place of values: the peer reads there what does not belong there. In a record or two it may
+read our values by chance; where it does in all records of a disagreement, this is gone."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def told(record: Record, row: Row, declared: Sequence[Disagreement], met: set[Di
 def _compare_placed(peer: Any, cases: Sequence[Case], declared: Sequence[Disagreement]) -> Result:
     """Ask about each record."""
     result = Result()
+    agreeing: dict[Disagreement, str] = {}
+    disagreeing: set[Disagreement] = set()
     answers = peer.read(cases)
     for case in cases:
         datagrams = answers[case.name]
@@ -124,10 +127,13 @@ def _compare_placed(peer: Any, cases: Sequence[Case], declared: Sequence[Disagre
             expected = told(record, ours, declared, result.met)
             result.fields += len(expected)
             wrong = [name for name, value in expected.items() if value == WRONG]
-            if wrong and all(found.get(name) == ours[name] for name in wrong):
-                result.differences.append(
-                    f"{peer.NAME}, {case.name}, {record.where}: agrees, against what is declared"
-                )
+            blamed = [
+                one for one in declared if wrong and WRONG in one.instead(record, ours).values()
+            ]
+            if any(found.get(name) != ours[name] for name in wrong):
+                disagreeing.update(blamed)
+            else:
+                agreeing |= dict.fromkeys(blamed, f"{case.name}, {record.where}")
             for name in wrong:
                 found.pop(name, None)
                 del expected[name]
@@ -139,6 +145,11 @@ def _compare_placed(peer: Any, cases: Sequence[Case], declared: Sequence[Disagre
             for offset in peer.record_offsets(datagram):
                 if (number, offset) not in ours:
                     _extra(peer, case, {"datagram": number, "offset": offset}, declared, result)
+    result.differences += [
+        f"{peer.NAME}, {where}: agrees, against what is declared of {one.where}"
+        for one, where in agreeing.items()
+        if one not in disagreeing
+    ]
     return result
 
 

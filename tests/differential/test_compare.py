@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.differential.compare import ABSENT, Case, Disagreement, compare
+from collector.records import OFFSET
+from tests.differential.compare import ABSENT, WRONG, Case, Disagreement, compare
 from tests.differential.records import Record
 
 OURS = [{"port": 1, "octets": 10}, {"port": 2, "octets": 20}]
@@ -59,3 +60,31 @@ def test_differences(theirs, declared, told):
 def test_what_is_declared_and_not_met_is_known():
     assert result(OURS, PHANTOM).met == set()
     assert result([*OURS, {"port": 3}], PHANTOM).met == {PHANTOM}
+
+
+PLACED = [Record("case", {"datagram": 1, OFFSET: 40 * n, "octets": n}) for n in (1, 2, 3)]
+LOST = Disagreement(
+    "peer", "", "", "", "", lambda record, _: {"octets": WRONG} if record["octets"] > 1 else {}
+)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        ([1, None, None], []),
+        ([1, 2, 7], []),  # right by chance, once
+        ([1, 2, 3], ["case, (1, 120): agrees, against what is declared"]),
+        ([0, None, None], ["octets is 1 by us, 0 by peer"]),
+    ],
+)
+def test_a_disagreement_is_gone_when_no_record_shows_it(theirs, told):
+    peer = SimpleNamespace(
+        NAME="peer",
+        expected=lambda record: {"octets": record["octets"]},
+        read=lambda _: {"case": [theirs]},
+        found=lambda record, datagram: {"octets": datagram[record["octets"] - 1]},
+        record_offsets=lambda _: [],
+    )
+    found = compare(peer, [Case("case", Path("none"), PLACED)], (LOST,)).differences
+    assert len(found) == len(told)
+    assert all(words in text for words, text in zip(told, found, strict=True))
