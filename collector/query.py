@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _TRIES: Final = 5
+_LONGEST: Final = ("HUGEINT", "UHUGEINT")
+"""Integers of 128 bits."""
 _MERGED_EXPORTERS: Final = """
 SELECT {run}, protocol, exporter, source_port, observation_domain, agent, sub_agent, unit,
        sum(datagrams)::UBIGINT AS datagrams, sum(units)::UBIGINT AS units,
@@ -71,12 +73,29 @@ def _ask(sql: str, folder: Path) -> pl.DataFrame:
             answer: Any = connection.sql(sql)  # perhaps None, whatever it says
             if answer is None:
                 return pl.DataFrame()
-            answer.write_parquet(str(file))
+            try:
+                _sums_as(answer, "BIGINT").write_parquet(str(file))
+            except duckdb.ConversionException:
+                _sums_as(answer, "DECIMAL(38, 0)").write_parquet(str(file))
         except duckdb.IOException:
             raise
         except duckdb.Error as wrong:
             raise QueryError(str(wrong)) from None
         return pl.read_parquet(file, memory_map=False)
+
+
+def _sums_as(answer: Any, kind: str) -> Any:
+    """The answer with its integers of 128 bits as others.
+
+    That is what DuckDB's sums are, and Parquet has none: they would become fractions, which are not
+    exact.
+    """
+    names = [name.replace('"', '""') for name in answer.columns]
+    columns = [
+        f'#{n}::{kind} AS "{name}"' if str(of) in _LONGEST else f'#{n} AS "{name}"'
+        for n, (name, of) in enumerate(zip(names, answer.types, strict=True), 1)
+    ]
+    return answer.project(", ".join(columns))
 
 
 def find(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -63,6 +63,16 @@ def test_runs(runs):
     assert ask("SELECT * FROM flows", runs / "one" / "1")["run"].unique().to_list() == ["1"]
 
 
+def test_sums_are_whole_numbers(runs):
+    sums = ask('SELECT sum(packets) AS "a ""b""", 1.5 AS c, max(packets) AS a FROM flows', runs)
+    assert sums.columns == ['a "b"', "c", "a"]
+    assert sums.dtypes[0] == pl.Int64
+    large = "SELECT sum(9223372036854775807) AS a, 1 AS a FROM range(4)"
+    assert ask(large, runs).rows() == [(4 * 9223372036854775807, 1)]
+    shown = CliRunner().invoke(main, ["query", "SELECT sum(123456789) FROM range(9)", str(runs)])
+    assert "1111111101" in shown.stdout.split()
+
+
 def test_views_are_there_even_if_empty(tmp_path):
     store = Store(tmp_path)
     store.write({"counters": pl.DataFrame({"protocol": ["sflow5"]})})
