@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from collector.sinks import Sink
 
-BLOCK_ROWS: Final = 250_000
+BLOCK_ROWS: Final = 125_000
 """Rows of a store that are handed over at once."""
 BLOCK_OCTETS: Final = 12 << 20
 """Of a capture, where its records themselves are not wanted: what is summed has room for more."""
@@ -63,8 +63,9 @@ def _of_store(folder: Path, to: Sink, views: Collection[str]) -> int:
     count = 0
     for view, paths in files(folder).items():
         for path in paths if view in views else ():
-            rows = pl.read_parquet(path)
-            for some in rows.iter_slices(BLOCK_ROWS):
-                to.write({view: some})
-            count += len(rows)
+            rows = pl.scan_parquet(path)
+            total = rows.select(pl.len()).collect().item()
+            for begin in range(0, total, BLOCK_ROWS):
+                to.write({view: rows.slice(begin, BLOCK_ROWS).collect()})
+            count += total
     return count
