@@ -66,7 +66,9 @@ def sampled(columns: Mapping[str, Any], captured: NDArray[np.int64]) -> Slices:
     width = max(int(captured.max(initial=0)), _LONGEST_OCTETS)
     octets, place = np.zeros(count * width, np.uint8), np.arange(count) * width
     for rows in split(codes(tag > 0, version, protocol)):
-        some = {name: column[rows] if column.ndim else column for name, column in full.items()}
+        some = {
+            name: column.take(rows, 0) if column.ndim else column for name, column in full.items()
+        }
         some |= {"ipVersion": version[rows[0]], "protocolIdentifier": protocol[rows[0]]}
         layout, fields = _headers(some, tagged=bool(tag[rows[0]]))
         pack(layout, some | fields, len(rows)).write(octets, place[rows])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from collector import kernel
 from collector.decode.elements import RAW
 from collector.decode.layout import LONG, VARIABLE
 from collector.encode.errors import NotEncodableError
@@ -111,11 +112,13 @@ class _Segment:
 
     def write(self, out: NDArray[np.uint8], at: NDArray[np.int64]) -> None:
         """Write each item to its place."""
+        if kernel.pack(out, at, self.same, self.columns):
+            return
         for begin in range(0, self.count, _ROWS_AT_ONCE):
             some = slice(begin, begin + _ROWS_AT_ONCE)
             rows = self.same.repeat(len(at[some]))
             for name, column in self.columns.items():
-                rows[name] = column[some]
+                rows[name] = _in_form(column[some], self.same.dtype[name])
             Rows(rows.view(np.uint8).reshape(len(rows), -1)).write(out, at[some])
 
 
@@ -133,12 +136,13 @@ def _segment(
         if column.strides[0] or not count:
             differing[name] = _fitted(name, field, column, dtype[name])
         else:
-            same[name] = _fitted(name, field, column[:1], dtype[name])
+            alike = _fitted(name, field, column[:1], dtype[name])
+            same[name] = _in_form(alike, dtype[name])
     return _Segment(same, differing, count)
 
 
 def _fitted(name: str, field: Field, column: NDArray[Any], form: np.dtype[Any]) -> NDArray[Any]:
-    """A column in the shape of its field, once it is known that the field can hold its values."""
+    """A column, octets in the shape of their field, once this can hold its values."""
     if field.kind in RAW:
         return _octets(name, column, field.width)
     if form.shape and form.base.itemsize == 8:
@@ -155,11 +159,16 @@ def _fitted(name: str, field: Field, column: NDArray[Any], form: np.dtype[Any]) 
         # RFC 7011 section 6.1.5: true is 1, false is 2.
         return np.where(column, 1, 2)
     _check_range(name, column, field)
-    if not form.shape:
+    return column
+
+
+def _in_form(column: NDArray[Any], form: np.dtype[Any]) -> NDArray[Any]:
+    """A fitted column, with numbers of 3, 5, 6 or 7 octets as octets."""
+    if column.ndim > 1 or not form.shape:
         return column
     signed = column.dtype.kind == "i"
     octets = column.astype(">i8" if signed else ">u8").view(np.uint8).reshape(-1, 8)
-    return octets[:, 8 - field.width :]
+    return octets[:, 8 - form.itemsize :]
 
 
 def _check_range(name: str, column: NDArray[Any], field: Field) -> None:
@@ -174,6 +183,9 @@ def _check_range(name: str, column: NDArray[Any], field: Field) -> None:
         raise NotEncodableError(message)
     possible = np.iinfo(column.dtype)
     if least <= possible.min and possible.max <= most:
+        return
+    # All of them together have no bit that one of them has not: one pass where there is no fault.
+    if not signed and 0 <= int(np.bitwise_or.reduce(column)) <= most:
         return
     for value in (int(column.min()), int(column.max())):
         if not least <= value <= most:

@@ -420,7 +420,7 @@ def _kind(
 def _rows(of: Template, columns: Columns, rows: NDArray[np.int64]) -> Columns:
     """Some records, with what their template has."""
     wanted = {*of.layout.places, *_ALWAYS}
-    return {name: column[rows] for name, column in columns.items() if name in wanted}
+    return {name: column.take(rows, 0) for name, column in columns.items() if name in wanted}
 
 
 def _filled(of: Template, told: Columns, count: int) -> Columns:

@@ -190,7 +190,7 @@ def records(
         which = rng.integers(0, len(drawn), rows)[of_flow]
         fresh = number < len(drawn)
         which[fresh] = first_ones[number[fresh]]
-        columns = {name: column[which] for name, column in asked.items()}
+        columns = {name: column.take(which, 0) for name, column in asked.items()}
         packets, octets = _counts(of, rng, rows, single=single)
         lone = drawn.lone[which]
         packets, octets = np.where(lone, 1, packets), np.where(lone, _SYN_OCTETS, octets)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +50,7 @@ _FUNCTIONS: Final = {
     "least": "ppnp",
     "greatest": "ppnp",
     "put": "pnpnpnpp",
+    "pack": "pnpnpnpn",
     "sums": "pnppnp",
     "take": "pnnpnpppp",
 }
@@ -418,6 +419,71 @@ def put(
     ):
         raise IndexError(len(buffer))
     return True
+
+
+def pack(
+    out: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    same: NDArray[np.void],
+    columns: Mapping[str, NDArray[Any]],
+) -> bool:
+    """Write records to their places in a contiguous buffer.
+
+    Args:
+        out: the buffer.
+        at: where each record goes.
+        same: one record, shape (1,), with what all have in common.
+        columns: what they differ in, by the names of its fields: a value for each record, which the
+            field can hold.
+
+    Returns:
+        Whether it was done.
+
+    Raises:
+        IndexError: a record is not all inside.
+    """
+    compiled = _functions()
+    if compiled is None:
+        return False
+    at = _whole(at)
+    forms: Any = same.dtype.fields
+    told: list[tuple[int, ...]] = []
+    kept: list[NDArray[Any]] = []
+    for name, column in columns.items():
+        form, place = forms[name][:2]
+        kept.append(_native(column, form))  # As long as its place is used.
+        told += _described(form, place, kept[-1])
+    fields = np.array(told, np.int64).reshape(-1)
+    if compiled.flowlab_pack(
+        *(_place(out), len(out), _place(at), len(at)),
+        *(_place(same), same.itemsize, _place(fields), len(told)),
+    ):
+        raise IndexError(len(out))
+    return True
+
+
+def _native(column: NDArray[Any], form: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers in this machine's order; fractions, and octets, as their field has them."""
+    if form.kind == "f":
+        return column.astype(form)
+    if column.dtype == np.uint8 and column.ndim > 1 and column.strides[1] != 1:
+        return np.ascontiguousarray(column)
+    native = column.dtype.newbyteorder("=")
+    return column if column.dtype == native else column.astype(native)
+
+
+def _described(form: np.dtype[Any], place: int, values: NDArray[Any]) -> Iterator[tuple[int, ...]]:
+    """A field, as `flowlab_pack` is told of it; an address of IPv6 is two of them."""
+    begin, step = _place(values), values.strides[0]
+    if form.shape and form.base.itemsize > 1:
+        size = form.base.itemsize
+        for half in range(*form.shape):
+            yield place + half * size, size, begin + half * values.strides[1], step, size, 0
+    elif values.ndim > 1 or form.kind == "f":
+        yield place, form.itemsize, begin, step, 0, 0
+    else:
+        signed = values.dtype.kind == "i"
+        yield place, form.itemsize, begin, step, values.itemsize, signed
 
 
 def sums(

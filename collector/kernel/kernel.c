@@ -16,7 +16,7 @@ typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int64_t i64;
 
-enum { ODD = -1, AHEAD = 16, FAR = 2048 };
+enum { ODD = -1, AHEAD = 16, FAR = 2048, LONG_PIECE = 256 };
 
 /* A block is larger than the caches near the processor: ask for what comes soon. */
 #define SOON(condition, place)              \
@@ -31,6 +31,24 @@ static inline u64 number(const u8 *at, int octets)
     for (int i = 0; i < octets; i++)
         value = value << 8 | at[i];
     return value;
+}
+
+/* Copy a few octets, which a call of memcpy would take longer for. */
+static inline void copy(u8 *to, const u8 *from, i64 octets)
+{
+    if (octets >= LONG_PIECE) {
+        __builtin_memcpy(to, from, (u64)octets);
+    } else if (octets >= 16) {
+        for (i64 i = 0; i + 16 < octets; i += 16)
+            __builtin_memcpy(to + i, from + i, 16);
+        __builtin_memcpy(to + octets - 16, from + octets - 16, 16);
+    } else if (octets >= 8) {
+        __builtin_memcpy(to, from, 8);
+        __builtin_memcpy(to + octets - 8, from + octets - 8, 8);
+    } else {
+        for (i64 i = 0; i < octets; i++)
+            to[i] = from[i];
+    }
 }
 
 /* ---------------------------------------------------------------- chains of records */
@@ -54,7 +72,7 @@ i64 flowlab_follow(const u8 *b, i64 size, i64 big, i64 head, i64 length_at, i64 
         /* Where the next one is, this one says: so all that is in between is asked for. */
         for (i64 line = FAR; line < FAR + step && at + line < size; line += 64)
             __builtin_prefetch(b + at + line);
-        __builtin_memcpy(heads + count * head, b + at, (u64)head);
+        copy(heads + count * head, b + at, head);
         found[count++] = at;
         at += step;
     }
@@ -112,7 +130,7 @@ i64 flowlab_gather(const u8 *b, i64 size, const i64 *at, i64 count, i64 width, u
         case 4: __builtin_memcpy(out + 4 * i, b + at[i], 4); break;
         case 8: __builtin_memcpy(out + 8 * i, b + at[i], 8); break;
         case 16: __builtin_memcpy(out + 16 * i, b + at[i], 16); break;
-        default: __builtin_memcpy(out + width * i, b + at[i], (u64)width);
+        default: copy(out + width * i, b + at[i], width);
         }
     }
     return 0;
@@ -421,7 +439,7 @@ static inline u64 mixed(u64 seed, const u64 *const *words, i64 count, i64 row)
 i64 flowlab_keys(int32_t *places, i64 bits, u64 *keys, i64 capacity, i64 *known, u64 seed,
                  const u64 *const *words, i64 count, i64 from, i64 rows, i64 *numbers)
 {
-    enum { TOGETHER = 32 };
+    enum { TOGETHER = 64 };
     u64 mask = ((u64)1 << bits) - 1, begin[TOGETHER];
     for (i64 first = from; first < rows; first += TOGETHER) {
         i64 some = rows - first < TOGETHER ? rows - first : TOGETHER;
@@ -504,7 +522,96 @@ i64 flowlab_put(u8 *out, i64 room, const i64 *at, i64 rows, const u8 *b, i64 siz
         i64 to = at[row], from = offset[row], octets = length[row];
         if (octets < 0 || from < 0 || to < 0 || from > size - octets || to > room - octets)
             return ODD;
-        __builtin_memcpy(out + to, b + from, (u64)octets);
+        copy(out + to, b + from, octets);
+    }
+    return 0;
+}
+
+/* How many records are written field by field: so many stay in the nearest cache. */
+enum { TOGETHER = 64, PLACE = 0, OCTETS, COLUMN, STRIDE, SIZE, SIGNED, OF_FIELD };
+
+#define INLINED static inline __attribute__((always_inline))
+
+/* A number of 1, 2, 4 or 8 octets as this machine has them. */
+INLINED i64 native(const u8 *at, i64 size, i64 is_signed)
+{
+    union { u8 one; u16 two; u32 four; i64 eight; } n;
+    __builtin_memcpy(&n, at, (u64)size);
+    switch (size) {
+    case 1: return is_signed ? (i64)(int8_t)n.one : (i64)n.one;
+    case 2: return is_signed ? (i64)(int16_t)n.two : (i64)n.two;
+    case 4: return is_signed ? (i64)(int32_t)n.four : (i64)n.four;
+    default: return n.eight;
+    }
+}
+
+/* The last octets of a number, the first one first. */
+INLINED void big_endian(u8 *to, i64 number, i64 octets)
+{
+    u64 value = (u64)number << (64 - 8 * octets);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    __builtin_memcpy(to, &value, (u64)octets);
+}
+
+/* Put one field into some records. With a size and a width that the compiler knows it is a few
+ * instructions for each. */
+INLINED void put_field(u8 *out, const i64 *at, i64 rows, const i64 *field, i64 size, i64 octets)
+{
+    const u8 *from = (const u8 *)(uintptr_t)field[COLUMN];
+    i64 step = field[STRIDE], is_signed = field[SIGNED];
+    out += field[PLACE];
+    for (i64 row = 0; row < rows; row++, from += step)
+        big_endian(out + at[row], native(from, size, is_signed), octets);
+}
+
+/* Write records of `width` octets to their places: first what they have in common, then the fields in
+ * which they differ (collector/encode/records.py).
+ *
+ * Of a field: its place in the record, its octets there, the address of its column, how far apart the
+ * values are, the size of each (1, 2, 4 or 8 octets in the machine's order; 0: octets as they are),
+ * whether they are signed. Returns 0, or ODD if a record is not all inside, or a field not.
+ */
+i64 flowlab_pack(u8 *out, i64 room, const i64 *at, i64 rows, const u8 *same, i64 width, const i64 *fields,
+                 i64 count)
+{
+    for (i64 row = 0; row < rows; row++)
+        if (at[row] < 0 || at[row] > room - width)
+            return ODD;
+    for (const i64 *field = fields; field < fields + OF_FIELD * count; field += OF_FIELD)
+        if (field[PLACE] < 0 || field[OCTETS] < 0 || field[OCTETS] > width - field[PLACE] ||
+            (field[SIZE] && (field[OCTETS] < 1 || field[OCTETS] > 8)))
+            return ODD;
+    for (i64 begin = 0; begin < rows; begin += TOGETHER) {
+        const i64 *to = at + begin, some = rows - begin < TOGETHER ? rows - begin : TOGETHER;
+        for (i64 row = 0; row < some; row++)
+            copy(out + to[row], same, width);
+        for (i64 n = 0; n < count; n++) {
+            i64 field[OF_FIELD];
+            for (int i = 0; i < OF_FIELD; i++)
+                field[i] = fields[OF_FIELD * n + i];
+            i64 octets = field[OCTETS];
+            field[COLUMN] += begin * field[STRIDE];
+            switch (field[SIZE] << 4 | (octets < 9 ? octets : 0)) {
+#define BOTH(size, octets) \
+    case size << 4 | octets: put_field(out, to, some, field, size, octets); break
+                BOTH(1, 1); BOTH(2, 1); BOTH(4, 1); BOTH(8, 1);
+                BOTH(1, 2); BOTH(2, 2); BOTH(4, 2); BOTH(8, 2);
+                BOTH(1, 4); BOTH(2, 4); BOTH(4, 4); BOTH(8, 4);
+                BOTH(1, 8); BOTH(2, 8); BOTH(4, 8); BOTH(8, 8);
+                BOTH(8, 6); /* MAC addresses */
+#undef BOTH
+            default:
+                if (field[SIZE]) {
+                    put_field(out, to, some, field, field[SIZE], octets);
+                    break;
+                }
+                const u8 *from = (const u8 *)(uintptr_t)field[COLUMN];
+                for (i64 row = 0; row < some; row++)
+                    copy(out + to[row] + field[PLACE], from + row * field[STRIDE], octets);
+            }
+        }
     }
     return 0;
 }
@@ -517,7 +624,12 @@ i64 flowlab_sums(const u8 *b, i64 size, const i64 *offset, const i64 *length, i6
         if (left < 0 || from < 0 || from > size - left)
             return ODD;
         const u8 *p = b + from;
-        u64 sum = 0;
+        u64 sum = 0, other = 0;
+        for (; left >= 8; left -= 8, p += 8) {
+            sum += (u32)p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24;
+            other += (u32)p[4] | (u32)p[5] << 8 | (u32)p[6] << 16 | (u32)p[7] << 24;
+        }
+        sum += other;
         for (; left >= 4; left -= 4, p += 4)
             sum += (u32)p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24;
         for (int shift = 0; left > 0; left--, shift += 8)

@@ -20,6 +20,7 @@ from collector.decode.octets import Octets
 from collector.decode.packet import Packets, dissect
 from collector.encode.checksum import word_sums
 from collector.encode.pieces import Slices, render
+from collector.encode.records import _Segment
 from collector.flows import flows
 from collector.keytable import KeyTable
 from collector.plain_udp import plain_udp
@@ -152,6 +153,59 @@ def test_puts_and_sums_the_same(places, random):
         with way():
             assert render(pieces).buffer.tobytes() == whole
             assert word_sums(pieces).tolist() == [total % 0xFFFF for total in sums]
+
+
+NUMBERS = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u4", ">i8", "?")
+FORMS = (">u1", ">u2", ">u4", ">u8", ">i1", ">i4", ">f4", ">f8", "(2,)>u8")
+OF_OCTETS = ("(0,)u1", "(1,)u1", "(3,)u1", "(6,)u1", "(7,)u1", "(40,)u1")
+
+
+def column_of(form, kind, count, rng):
+    """A column that a field of this form can hold: spread, as one of a table's is, or not."""
+    form = np.dtype(form)
+    step = int(rng.integers(1, 3))
+    if form.base.itemsize == 8 and form.shape:
+        return rng.integers(0, 1 << 63, (count * step, 2), np.uint64)[::step]
+    octets = rng.integers(0, 256, (count * step, form.itemsize), np.uint8)[::step]
+    if form.shape and (kind == "octets" or not 1 <= form.itemsize <= 8):
+        return octets
+    most = min(8 * form.itemsize, 8 * np.dtype(kind).itemsize) - 1 if kind in NUMBERS else 7
+    kind = kind if kind in NUMBERS else "u8"
+    least = -(1 << most) if form.kind in "if" and np.dtype(kind).kind == "i" else 0
+    values = rng.integers(least, 1 << min(most, 62), count * step)[::step]
+    return values.astype(kind)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*FORMS, *OF_OCTETS]), st.sampled_from([*NUMBERS, "octets"])),
+        min_size=1,
+        max_size=9,
+    ),
+    st.integers(0, 150),
+    st.integers(0, 1 << 32),
+)
+@settings(max_examples=300, deadline=None)
+def test_packs_the_same(fields, count, seed):
+    rng = np.random.default_rng(seed)
+    dtype = np.dtype([("own", "u1"), *((f"f{n}", form) for n, (form, _) in enumerate(fields))])
+    same = np.frombuffer(rng.bytes(dtype.itemsize), dtype).copy()
+    columns = {
+        f"f{n}": column_of(dtype[f"f{n}"], kind, count, rng)
+        for n, (_, kind) in enumerate(fields)
+        if rng.integers(0, 4)
+    }
+    records = _Segment(same, columns, count)
+    mine = render(records, 3).buffer.tobytes()
+    with kernel.switched_off():
+        assert render(records, 3).buffer.tobytes() == mine
+
+
+@pytest.mark.parametrize("at", [-1, 7, 1 << 40])
+def test_a_record_outside_is_an_error(at):
+    same, column = np.zeros(1, np.dtype([("a", ">u4")])), np.array([7])
+    with pytest.raises(IndexError):
+        kernel.pack(np.zeros(10, np.uint8), np.array([at]), same, {"a": column})
 
 
 @pytest.mark.parametrize("wrong", [(9, 0, 2), (-1, 0, 2), (0, 9, 2), (0, -1, 2), (0, 0, 11)])
