@@ -440,12 +440,14 @@ def pack(
         Whether it was done.
 
     Raises:
-        IndexError: a record is not all inside.
+        IndexError: a record is not all inside, or a column does not have all values.
     """
     compiled = _functions()
     if compiled is None:
         return False
     at = _whole(at)
+    if any(len(column) != len(at) for column in columns.values()):
+        raise IndexError(len(at))
     forms: Any = same.dtype.fields
     told: list[tuple[int, ...]] = []
     kept: list[NDArray[Any]] = []
@@ -466,6 +468,8 @@ def _native(column: NDArray[Any], form: np.dtype[Any]) -> NDArray[Any]:
     """Numbers in this machine's order; fractions, and octets, as their field has them."""
     if form.kind == "f":
         return column.astype(form)
+    if form.base.itemsize > 1 and form.shape:
+        return column.astype(form.base.newbyteorder("="), copy=False)
     if column.dtype == np.uint8 and column.ndim > 1 and column.strides[1] != 1:
         return np.ascontiguousarray(column)
     native = column.dtype.newbyteorder("=")
