@@ -207,12 +207,13 @@ def record(scenarios: tuple[str, ...], out: Path, jobs: int, runs: Path) -> None
 
     folders = [Path(name) for name in scenarios if Path(name).is_dir()]
     others = [name for name in scenarios if not Path(name).is_dir()]
+    failed = 0
     if others:
-        plan = batch.Plan(tuple(load_all(others)), runs, jobs, keep_going=False)
+        plan = batch.Plan(tuple(load_all(others)), runs, jobs, keep_going=True)
         finished = batch.run(plan, _way("userspace"), "text")
-        if code := _code(finished):
-            sys.exit(code)
+        failed = _code(finished)
         folders += [ran.folder for ran in finished]
+    made: dict[Path, Path] = {}
     made_all = True
     for folder in folders:
         try:
@@ -225,8 +226,11 @@ def record(scenarios: tuple[str, ...], out: Path, jobs: int, runs: Path) -> None
             continue
         truth = case.truth()
         click.echo(f"{case.folder}: {len(truth.flows)} flows, {truth.counts['records']} records")
-    if not made_all:
-        sys.exit(Exit.NO_VERDICT)
+        if case.folder in made:
+            click.echo(f"{case.folder}: of {folder}, no longer of {made[case.folder]}", err=True)
+        made[case.folder] = folder
+    if failed or not made_all:
+        sys.exit(failed or Exit.NO_VERDICT)
 
 
 @click.command()

@@ -47,3 +47,22 @@ def test_a_corpus_that_is_made_again_means_the_same(flowlab):
         assert not differs, (case.name, differs[:4])
         for name in ("title", "about", "protocols", "features", "habits"):
             assert getattr(again.manifest, name) == getattr(case.manifest, name), (case.name, name)
+
+
+WRONG = """\
+title: Wrong
+topology: {single: {hosts: 2}}
+exporters: [netflow]
+traffic: [{ping: {from: h1, to: h2, count: 1}}]
+expect: [{flow: {from: h1, to: h2, protocol: icmp}, packets: 2}]
+"""
+
+
+def test_a_run_that_fails_does_not_keep_others_from_being_cases(flowlab):
+    (flowlab.folder / "wrong.yaml").write_text(WRONG)
+    one = flowlab.ran("one-ping")
+    good = [str(one), str(one.resolve())]
+    told = flowlab("record", "wrong.yaml", *good, "--out", "cases", code=1)
+    assert [case.name for case in find_cases([str(flowlab.folder / "cases")])] == ["one-ping"]
+    assert "its verdict is FAIL: what it exported is no truth" in told
+    assert f"one-ping: of {good[1]}, no longer of {good[0]}" in told
