@@ -133,6 +133,19 @@ def _retag_octets(way: Way, topology: Topology) -> int:
     return VLAN_TAG_OCTETS * (trunks - tagged)
 
 
+def _port_octets(way: Way, topology: Topology) -> tuple[tuple[str, int], ...]:
+    """See `ExpectedFlow.port_octets`: trunks have tags on them, hosts' ports have none."""
+    if topology.host(way.flow.source).vlan is None:
+        return ()
+    (crossing,) = way.crossings
+    tagged = crossing.tag is not None
+    return tuple(
+        (port.name, VLAN_TAG_OCTETS if trunk else -VLAN_TAG_OCTETS)
+        for port in topology.ports(crossing.switch)
+        if port.number in crossing.out_ports and (trunk := topology.vlan_of(port) is None) != tagged
+    )
+
+
 def _points(exporters: Iterable[Exporter], topology: Topology) -> Iterator[tuple[Exporter, Point]]:
     for exporter in exporters:
         observes = exporter.observes()
@@ -179,6 +192,8 @@ def _flows(
         flow = _flow(way, where, reactive=controller.reactive)
         if longer := _retag_octets(way, topology):
             flow = replace(flow, retag_octets=longer)
+        if at_ports := _port_octets(way, topology):
+            flow = replace(flow, port_octets=at_ports)
         for part in _as_it_came_and_as_it_leaves(flow, way):
             by_key.setdefault(part.key, []).append(part)
     for same in by_key.values():
@@ -249,7 +264,8 @@ def _overlapping(flows: Iterable[ExpectedFlow]) -> Iterator[ExpectedFlow]:
     """One key that several hosts send, or that goes several ways: switch by switch, summed.
 
     Raises:
-        ValueError: packets of one flow leave a switch by different numbers of ports.
+        ValueError: packets of one flow leave a switch by different numbers of ports, or it cannot
+            be known how many of them are retagged there, and how.
     """
     at_switch: dict[str, list[ExpectedFlow]] = {}
     at_port: dict[str, list[ExpectedFlow]] = {}
@@ -264,9 +280,23 @@ def _overlapping(flows: Iterable[ExpectedFlow]) -> Iterator[ExpectedFlow]:
             raise ValueError(
                 f"{here[0].key} leaves {switch} by {' or '.join(map(str, copies))} ports"
             )
-        yield replace(_summed(here), path=(switch,), copies=None if copies == {1} else (*copies,))
+        whole = replace(_summed(here), path=(switch,), copies=None if copies == {1} else (*copies,))
+        yield _retagged(whole, here)
     for port, here in at_port.items():
-        yield replace(_summed(here), ports=(port,))
+        yield replace(_summed([flow.at_port(port) for flow in here]), ports=(port,))
+
+
+def _retagged(whole: ExpectedFlow, flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
+    """The sum of flows at one switch, with the octets that leave it."""
+    if len(each := {flow.retag_octets for flow in flows}) == 1:
+        return replace(whole, retag_octets=each.pop())
+    (switch,) = whole.path
+    octets = 0
+    for flow in flows:
+        if flow.packets is None or flow.octets_l2 is None:
+            raise ValueError(f"{flow.key} comes to {switch} with and without a VLAN's tag")
+        octets += flow.octets_l2 * flow.copies_at(switch) + flow.retag_octets * flow.packets
+    return replace(whole, egress_octets_l2=octets)
 
 
 def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
@@ -274,7 +304,6 @@ def _summed(flows: Sequence[ExpectedFlow]) -> ExpectedFlow:
     return ExpectedFlow(
         flows[0].key,
         (),
-        retag_octets=flows[0].retag_octets,
         leaves_as=flows[0].leaves_as,
         reactive=flows[0].reactive,
         perhaps=all(flow.perhaps for flow in flows),

@@ -195,7 +195,8 @@ def _times(flow: ExpectedFlow, points: Sequence[Point]) -> int:
 
 
 def _report(flow: ExpectedFlow, points: Sequence[Point]) -> tuple[str, ...]:
-    point, times = points[0], _times(flow, points)
+    times = _times(flow, points)
+    point = next((point for point in points if point.is_shown(flow)), points[0])
     if not times:
         return (point.exporter, "not seen: it is at no switch that the flow crosses")
     blind = point.blind_to(flow.key)
@@ -204,7 +205,7 @@ def _report(flow: ExpectedFlow, points: Sequence[Point]) -> tuple[str, ...]:
     about = "~" if point.sampling > 1 else ""
     measures = (
         ("packets", flow.packets),
-        ("octets_l2", flow.octets_l2),
+        ("octets_l2", point.told(flow).octets_l2),
         ("octets_l3", flow.octets_l3),
     )
     values = (

@@ -104,6 +104,8 @@ def _exact(
         times = flow.copies_at(point.observation_point)
         for measure, egress in _EGRESS.items():
             longer = flow.retag_octets if measure == "octets_l2" else 0
+            if measure == "octets_l2" and flow.egress_octets_l2 is not None:
+                gone, times = replace(gone, octets_l2=flow.egress_octets_l2), 1
             check = _counted(point, gone, measure, expected, out, wire, times, longer=longer)
             yield replace(check, measure=egress)
 

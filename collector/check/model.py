@@ -129,7 +129,8 @@ class Point:
 
     def told(self, flow: ExpectedFlow) -> ExpectedFlow:
         """A flow as it reports it: before the switch has rewritten it, or after that."""
-        return flow.gone if self.after_actions else flow
+        told = flow.gone if self.after_actions else flow
+        return told.at_port(self.port) if self.port else told
 
     def key_of(self, flow: ExpectedFlow) -> FlowKey:
         """The key under which it reports a flow, given as it is `told`."""
@@ -156,6 +157,10 @@ class ExpectedFlow:
         ports: the switch ports that it crosses, in or out.
         retag_octets: how many octets longer all copies of a packet together leave than as many
             would be of its length when it comes, for VLAN tags put on and taken off.
+        egress_octets_l2: the octets of all that leaves the one switch of `path`, where its packets
+            are not all retagged alike; None: they are, see `retag_octets`.
+        port_octets: the ports where its packets are longer than at the switches (or shorter: below
+            0), since VLAN tags are put on and taken off in between, and by how many octets each.
         reactive: whether a controller may send some of its packets on: those count twice.
         perhaps: whether it may be that none of its packets comes there.
         copies: by how many ports each packet leaves, switch by switch as in `path`; None: by one.
@@ -177,6 +182,8 @@ class ExpectedFlow:
     reactive: bool = False
     perhaps: bool = False
     leaves_as: FlowKey | None = None
+    egress_octets_l2: int | None = None
+    port_octets: tuple[tuple[str, int], ...] = ()
 
     @property
     def gone(self) -> ExpectedFlow:
@@ -186,6 +193,14 @@ class ExpectedFlow:
     def copies_at(self, switch: str) -> int:
         """By how many ports each of its packets leaves a switch."""
         return 1 if self.copies is None else self.copies[self.path.index(switch)]
+
+    def at_port(self, port: str) -> ExpectedFlow:
+        """The same flow with the octets that it has at a port."""
+        longer = dict(self.port_octets).get(port)
+        if longer is None or self.packets is None or self.octets_l2 is None:
+            return self  # where only the wire can tell, it tells of that port
+        octets = self.octets_l2 + longer * self.packets
+        return replace(self, octets_l2=octets, port_octets=())
 
 
 class Asked(NamedTuple):

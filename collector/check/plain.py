@@ -95,7 +95,8 @@ class Crossings:
 
 def _is_special(flow: ExpectedFlow) -> bool:
     odd = flow.perhaps or flow.reactive or flow.later_fragments
-    return odd or bool(flow.retag_octets) or flow.leaves_as is not None
+    retagged = bool(flow.retag_octets) or flow.egress_octets_l2 is not None
+    return odd or retagged or flow.leaves_as is not None
 
 
 def _not_plain_on_wire(crossings: Crossings, wire: Counts) -> Iterator[Crossing]:

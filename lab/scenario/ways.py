@@ -108,21 +108,27 @@ def _parted(document: Document, parts: Parts, topology: Topology) -> Iterator[Fa
     """Packets of one flow all leave a switch by as many ports, or no number of them is right.
 
     Exporters count a packet once for each port that it leaves by: in a record of both kinds of
-    packets nobody could say how many it must tell of.
+    packets nobody could say how many it must tell of. Nor how many octets, where some come with a
+    VLAN's tag and others without, and it is not known how many of each.
     """
     planned = parts.planned
     flows = merged(flow for step in planned.values() for flow in step.flows)
     shared = {key for key, times in Counter(flow.key for flow in flows).items() if times > 1}
-    known: dict[tuple[FlowKey, str], int] = {}
+    unsure = {flow.key for flow in flows if topology.losing or flow.packets is None}
+    known: dict[tuple[FlowKey, str], tuple[int, bool]] = {}
     for way in _ways(parts, topology, planned) if shared else ():
         for crossing in () if way.besides or way.flow.key not in shared else way.crossings:
             key, copies = way.flow.key, len(crossing.out_ports) + way.everybody
-            before = known.setdefault((key, crossing.switch), copies)
-            if copies != before:
-                message = (
-                    f"packets of {key} leave {crossing.switch} in {before} and in {copies} copies, "
-                    "so what is right of this flow cannot be known"
-                )
+            tagged = crossing.tag is not None
+            before = known.setdefault((key, crossing.switch), (copies, tagged))
+            if copies != before[0]:
+                odd = f"leave {crossing.switch} in {before[0]} and in {copies} copies"
+            elif tagged != before[1] and key in unsure:
+                odd = f"come to {crossing.switch} with a VLAN's tag and without"
+            else:
+                odd = ""
+            if odd:
+                message = f"packets of {key} {odd}, so what is right of this flow cannot be known"
                 hint = "give them other addresses, ports or another seed, or another scenario"
                 yield document.fault(_last_with(key, planned), message, hint, at_key=True)
                 return

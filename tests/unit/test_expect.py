@@ -232,6 +232,46 @@ def test_between_switches_with_vlans_frames_are_four_octets_longer():
     assert (second.path, second.octets_l2, second.retag_octets) == (("s2",), 1460, -4)
 
 
+@pytest.mark.parametrize(
+    ("port", "octets"),
+    [(1, {"10.0.0.1": 1420, "10.0.0.3": 1420}), (3, {"10.0.0.1": 1460, "10.0.0.3": 1460})],
+)
+def test_at_a_port_a_frame_has_the_tag_that_it_has_there(port, octets):
+    step = {"udp": {"from": "h1", "to": "h3", "datagrams": 10, "payload_octets": 100}}
+    back = {"udp": {**step["udp"], "from": "h3", "to": "h1"}}
+    whole = expected(
+        scenario(
+            topology={"vlans": {"switches": 2, "vlans": 2}},
+            exporters=[{"pmacctd": {"at": "s1", "port": port, "export": "sflow5"}}],
+            traffic=[step, back],
+        )
+    )
+    (point,) = whole.points
+    told = [point.told(flow) for flow in whole.flows if point.is_shown(flow)]
+    assert {flow.key.source: flow.octets_l2 for flow in told} == octets
+    assert Expected.from_json(whole.to_json()) == whole
+
+
+def forged(*senders, **changes):
+    """The same forged flow from several hosts of a VLAN, each at a switch of its own."""
+    flood = {"to": "h3", "method": "udp", "packets": 20, "sources": 1, **changes}
+    return [{"parallel": [{"flood": {**flood, "from": sender}} for sender in senders]}]
+
+
+def test_one_flow_that_comes_to_a_switch_with_a_tag_and_without_is_summed_as_it_leaves():
+    row = {"vlans": {"switches": 3, "vlans": 1}}
+    probe = {"pmacctd": {"at": "s2", "port": 3, "export": "sflow5"}}
+    case = scenario(topology=row, exporters=[probe], traffic=forged("h1", "h2"))
+    whole = expected(case)
+    at = {flow.path: flow for flow in whole.flows if flow.path}
+    both = at["s2",]
+    assert (both.packets, both.octets_l2, both.egress_octets_l2) == (40, 4320, 4400)
+    last = at["s3",]
+    assert (last.octets_l2, last.egress_octets_l2, last.retag_octets) == (4400, None, -4)
+    (told,) = (flow for flow in whole.flows if whole.points[0].is_shown(flow))
+    assert whole.points[0].told(told).octets_l2 == 4400
+
+
 LOSSY = {"tree": {"depth": 2, "fanout": 2, "loss_percent": 5}}
 
 

@@ -270,6 +270,14 @@ def test_where_it_goes_out_it_is_told_as_it_leaves(out, outcome):
     assert judge(replace(EXPECTED, points=(point,), flows=(flow,)), told).outcome is outcome
 
 
+@pytest.mark.parametrize(("octets", "outcome"), [(1080, Outcome.PASS), (1000, Outcome.FAIL)])
+def test_packets_of_one_flow_may_leave_with_other_tags_than_they_came_with(octets, outcome):
+    point = replace(POINT, tells_egress=True)
+    flow = ExpectedFlow(FLOW, ("s1",), 10, 1000, 860, egress_octets_l2=1080)
+    told = evidence(egress={("netflow", "s1", FLOW): replace(TRUE, octets_l2=octets)})
+    assert judge(replace(EXPECTED, points=(point,), flows=(flow,)), told).outcome is outcome
+
+
 def test_an_exporter_is_not_blamed_for_a_port_it_is_known_to_leave_out():
     point = replace(POINT, not_seen={"udp/5001": "taken for BFD"})
     verdict = judge(replace(EXPECTED, points=(point,)), evidence(observed={}))

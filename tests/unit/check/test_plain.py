@@ -94,6 +94,7 @@ _flows = st.builds(
     perhaps=st.sampled_from([False, False, True]),
     later_fragments=st.sampled_from([False, False, True]),
     retag_octets=st.sampled_from([0, 0, 4]),
+    egress_octets_l2=st.sampled_from([None, None, 208]),
 )
 _counted = st.builds(
     Counted,
