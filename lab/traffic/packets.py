@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from lab.scenario.faults import quote
 from lab.scenario.units import Rate, fault
+from lab.traffic.alike import odd
 from lab.traffic.base import FromTo, Scheduled
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ Layer = dict[str, dict[str, Value] | None]
 
 
 def _known(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Refuse what is no layer, or no field of it."""
+    """Refuse what is no layer, or no field of it, and what not everybody would read alike."""
     for layer in layers:
         if len(layer) != 1:
             raise fault("a layer is one name with its fields", "write - UDP: {dport: 53}")
@@ -67,10 +68,12 @@ def _known(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
             raise fault(f"unknown layer {name!r}", f"the layers are {', '.join(LAYERS)}")
         for field, value in (fields or {}).items():
             _check_field(name, field, value)
-    octets = len(_octets(layers, (None, None)))
-    if not _LEAST_FRAME_OCTETS <= octets <= MOST_FRAME_OCTETS:
+    frame = _octets(layers, (None, None))
+    if not _LEAST_FRAME_OCTETS <= len(frame) <= MOST_FRAME_OCTETS:
         hint = f"a frame has {_LEAST_FRAME_OCTETS} to {MOST_FRAME_OCTETS} octets"
-        raise fault(f"these layers make a frame of {octets} octets", hint)
+        raise fault(f"these layers make a frame of {len(frame)} octets", hint)
+    if wrong := odd(frame):
+        raise fault(*wrong)
     return layers
 
 

@@ -191,6 +191,7 @@ def test_distributions_have_their_mean_and_their_numbers(name):
         ([{"VXLAN": {"flags": "Q"}}], "VXLAN.flags cannot be 'Q'"),
         ([{"Raw": {"load": [300]}}], "Raw.load cannot be '[300]'"),
         ([{"Ether": {"src": "h1"}}], "'h1' is no address"),
+        ([{"IP": {}}, {"UDP": {"dport": 0}}], "UDP port 0 is nobody's"),
     ],
 )
 def test_layers_are_data_and_nothing_else(layers, says):
