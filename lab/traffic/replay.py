@@ -102,6 +102,7 @@ class Replay(Scheduled):
 
         from collector import pcap
         from collector.decode.address import halves
+        from lab.traffic.alike import odd
         from lab.traffic.schedule import Schedule
 
         capture = pcap.read(Path(self.file))
@@ -130,12 +131,14 @@ class Replay(Scheduled):
             packets.transport > 0, packets.transport - np.arange(len(rows)) * size, 0
         )
         columns = (source, destination, packets.protocol, transport)
-        again = [
-            _recast(frames[row], cast, *(int(column[row]) for column in columns))
+        recast = {
+            row: _recast(frames[row], cast, *(int(column[row]) for column in columns))
             for row in chosen.tolist()
-        ]
-        begin_s = at_s[chosen] - at_s[chosen][:1]
-        return Schedule.of_frames(cast, begin_s, source[chosen], again)
+        }
+        again = {row: frame for row, frame in recast.items() if odd(frame) is None}
+        kept = np.array([*again], np.int64)
+        begin_s = at_s[kept] - at_s[kept][:1]
+        return Schedule.of_frames(cast, begin_s, source[kept], [*again.values()])
 
 
 def _players(addresses: NDArray[Any], players: dict[tuple[int, int], int]) -> NDArray[Any]:
@@ -147,7 +150,9 @@ def _players(addresses: NDArray[Any], players: dict[tuple[int, int], int]) -> ND
 def _recast(
     frame: bytes, cast: Cast, source: int, destination: int, protocol: int, transport: int
 ) -> bytes:
-    """A frame between two hosts instead, its checksums made anew.
+    """A frame between two hosts instead, its checksums made anew, without padding.
+
+    IPFIX would count padding among the octets of layer 3.
 
     Args:
         frame: as captured, without VLAN tag.
@@ -185,4 +190,4 @@ def _recast(
         if protocol == UDP:
             checksum = checksum or 0xFFFF
         packet[place : place + 2] = checksum.to_bytes(2, "big")
-    return bytes(packet)
+    return bytes(packet[:end])

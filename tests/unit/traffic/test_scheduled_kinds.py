@@ -11,7 +11,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
-from scapy.utils import checksum
+from scapy.utils import PcapWriter, checksum
 
 from lab.traffic import KINDS
 from lab.traffic.chance import drawn
@@ -217,6 +217,20 @@ def test_a_replay_changes_addresses_and_keeps_ports_lengths_and_times():
     assert packets[0][IP].ttl == 57
     assert schedule.at_s[:3] == pytest.approx([0, 0.01, 0.02])
     assert planned("replay", speed=10).at_s[-1] == pytest.approx(schedule.at_s[-1] / 10)
+
+
+def test_a_replay_cuts_padding_off_and_leaves_out_what_not_everybody_reads_alike(tmp_path):
+    between = Ether() / IP(src="192.0.2.1", dst="192.0.2.2")
+    captured = [
+        bytes(between / UDP(sport=5, dport=6) / b"hi").ljust(60, b"\0"),
+        bytes(between / UDP(sport=5, dport=0)),
+        bytes(between / UDP(sport=5, dport=7)),
+    ]
+    with PcapWriter(str(tmp_path / "x.pcap"), linktype=1) as writer:
+        for frame in captured:
+            writer.write(frame)
+    sent = list(frames(planned("replay", file=str(tmp_path / "x.pcap"))))
+    assert [(len(frame), Ether(frame)[UDP].dport) for frame in sent] == [(44, 6), (42, 7)]
 
 
 def test_what_cannot_be_replayed_is_a_fault():
