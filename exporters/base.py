@@ -83,6 +83,7 @@ class Observes:
         early_ms: how much too early its times may be, because it tells the clock less finely.
         tells_egress: whether it reports a packet again where it goes out.
         tells_ports: whether its records name the switch's ports by their OpenFlow numbers.
+        no_ports_since: which of its settings keeps it from that; empty: none.
         marker: where packets go that flowlab itself sends to flush it, and that it reports.
         habits: whose way of filling in the formats it has, by its name among the collector's.
         later_fragments_as: the protocol that it gives IPv6 fragments but the first; None: the true
@@ -101,6 +102,7 @@ class Observes:
     early_ms: int = 0
     tells_egress: bool = False
     tells_ports: bool = False
+    no_ports_since: str = ""
     marker: str | None = None
     habits: str = "Open vSwitch"
     later_fragments_as: int | None = None

@@ -101,5 +101,6 @@ class NetFlow(SwitchExporter):
             },
             on_switch_clock=True,
             tells_ports=not self.add_id_to_interface,
+            no_ports_since="add_id_to_interface is true" if self.add_id_to_interface else "",
             after_actions=True,
         )

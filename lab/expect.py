@@ -24,6 +24,7 @@ from lab.disturbances import CollectorRestart, LateCollector, OfDatagrams
 from lab.losses import after_loss
 from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
+from topologies import VLAN_TAG_OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from lab.traffic.plan import Planned
     from topologies import Crossing, Topology
 
-VLAN_TAG_OCTETS: Final = 4
 _OWN_PORT: Final = 1
 """What is flooded leaves by the bridge's own port (LOCAL) as well, to the machine that it is on."""
 

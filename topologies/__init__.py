@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from topologies.model import (
     MTU_OCTETS,
+    VLAN_TAG_OCTETS,
     Crossing,
     Hop,
     Host,
@@ -33,6 +34,7 @@ SHAPES: dict[str, Shape] = discover(__path__)
 __all__ = [
     "MTU_OCTETS",
     "SHAPES",
+    "VLAN_TAG_OCTETS",
     "Crossing",
     "Hop",
     "Host",

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 MOST_LINKS = 4000
 _MOST_INTERFACES_OF_A_HOST = 2
 
-# An interface is called as the switch itself, and Linux has these (net/ipv6/addrconf.c).
-_TAKEN = frozenset({"lo", "all", "default"})
+# An interface is called as the switch itself, and Linux has some (net/ipv6/addrconf.c).
+_TAKEN = {
+    **{name: f"Linux has a {name!r} of its own" for name in ("lo", "all", "default")},
+    "any": "'any' stands for all hosts in patterns of flows",
+}
 # Linux gives an interface's name room for 15 characters; ours are <node>-eth<number>.
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,7}$")]
 
@@ -89,9 +92,7 @@ class Parameters(ShapeParameters):
         nodes = Counter((*self.hosts, *self.switches))
         yield from (f"two nodes are called {name}" for name, times in nodes.items() if times > 1)
         taken = (name for name in nodes if name in _TAKEN)
-        yield from (
-            f"Linux has a {name!r} of its own; give the node another name" for name in taken
-        )
+        yield from (f"{_TAKEN[name]}; give the node another name" for name in taken)
         interfaces: Counter[str] = Counter()
         for link in self.links:
             interfaces.update(link)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MTU_OCTETS = 1500
+VLAN_TAG_OCTETS = 4
 """The longest layer 3 packet that crosses any link in one piece."""
 
 IPV4_NETWORK = IPv4Address("10.0.0.0")

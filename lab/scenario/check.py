@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from collector.check.model import kinds_of, why_unseen
 from collector.key import TCP, UDP
 from exporters import Probe
+from exporters.sflow import LONGEST_HEADER_OCTETS, SFlow
 from lab.controllers.settings import OwnApp
 from lab.scenario.expectation import ANY, MEASURES, Expectation, is_address, nothing_expected
 from lab.scenario.faults import any_of, closest, quote
@@ -21,7 +22,7 @@ from lab.scenario.keys import keys_of
 from lab.scenario.parts import can_be_planned
 from lab.traffic.base import FIRST_SOURCE_PORT, IP_HEADER_OCTETS, LAST_PORT, Conversation
 from lab.traffic.iperf3 import Iperf3
-from topologies import MTU_OCTETS
+from topologies import MTU_OCTETS, VLAN_TAG_OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,6 +62,7 @@ def faults(document: Document, parts: Parts) -> Iterator[Fault]:
     yield from _clashes(document, parts)
     yield from _joined_fragments(document, parts)
     yield from _chosen_fragments(document, parts)
+    yield from _cut_headers(document, parts)
     yield from _sampled_by_nobody(document, parts)
     yield from _struck(document, parts)
     exporters = [part.value for part in parts.exporters if part.value]
@@ -99,7 +101,11 @@ def cannot_report(exporter: Exporter, expectation: Expectation) -> str | None:
     reported |= {"in_port", "out_port"} if observes.tells_ports else set()
     keys = [key for key, measure in MEASURES.items() if measure in expectation.measures]
     missing = [key for key in keys if MEASURES[key] not in reported]
-    return f"it does not report {any_of(missing)}" if missing else None
+    if not missing:
+        return None
+    only_ports = {MEASURES[key] for key in missing} <= {"in_port", "out_port"}
+    since = f" while {observes.no_ports_since}" if only_ports and observes.no_ports_since else ""
+    return f"it does not report {any_of(missing)}{since}"
 
 
 def _told_apart(not_seen: Mapping[str, str], ports: tuple[int, int] | None) -> Sequence[int | None]:
@@ -422,6 +428,23 @@ def _chosen_fragments(document: Document, parts: Parts) -> Iterator[Fault]:
                     hint = "let it sample all packets: remove 'only' and 'port'"
                     yield document.fault(path, message, hint, at_key=True)
                     break
+
+
+def _cut_headers(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Of a packet that is cut within its headers nobody can tell the flow."""
+    tagged = parts.topology is not None and any(host.vlan for host in parts.topology.hosts)
+    values = [one.value for one in parts.exporters]
+    room = min((value.header_octets for value in values if isinstance(value, SFlow)), default=None)
+    for path, step in parts.planned.items() if room is not None else ():
+        if step.schedule is None:
+            continue  # its headers fit into the least that can be asked for
+        octets = step.schedule.header_octets + VLAN_TAG_OCTETS * tagged
+        if room is not None and octets > room:
+            message = f"sflow carries {room} octets of a packet, these headers have {octets}"
+            hint = f"write header_octets: {octets} or more below sflow"
+            if octets > LONGEST_HEADER_OCTETS:
+                hint = "send shorter headers"
+            yield document.fault(path, message, hint, at_key=True)
 
 
 def _sampled_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:

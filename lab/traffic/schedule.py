@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 _ECHO: Final = {(4, ICMP): (8, 0), (6, ICMPV6): (128, 129)}
 _GROUP_BIT: Final = np.uint64(40)
 """Of a MAC address as a number: whether it is a group's (IEEE 802)."""
+_ICMPS: Final = (ICMP, ICMPV6)
 _CODE: Final = 0xFF
 _RESET_OCTETS: Final = {4: 40, 6: 60}
 _IP_BEGINS: Final = 14
+_TCP_OCTETS: Final = 20
+_PORTS_OCTETS: Final = 4
+"""Of UDP and the like; of ICMP they are type, code and checksum."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,19 @@ class Schedule:
     def senders(self) -> tuple[str, ...]:
         """The hosts that send."""
         return tuple(self.cast.hosts[number].name for number in np.unique(self.sender))
+
+    @cached_property
+    def header_octets(self) -> int:
+        """So much of each frame tells its flow, and TCP's flags: the most of all frames."""
+        from collector.decode.packet import WITH_PORTS
+
+        packets, size = self.packets, self.heads.shape[1]
+        begin = np.arange(len(self), dtype=np.int64) * size
+        behind_ip = packets.network + packets.ip_octets - packets.payload_octets
+        behind = np.where(np.isin(packets.protocol, (*WITH_PORTS, *_ICMPS)), _PORTS_OCTETS, 0)
+        behind[packets.protocol == TCP] = _TCP_OCTETS
+        end = np.where(packets.transport > 0, packets.transport + behind, behind_ip) - begin
+        return int(end[packets.ip_version != 0].max(initial=_IP_BEGINS))
 
     @cached_property
     def packets(self) -> Packets:

@@ -13,6 +13,8 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import PcapWriter, checksum
 
+from collector.decode.octets import Octets
+from collector.decode.packet import dissect
 from lab.traffic import KINDS
 from lab.traffic.chance import drawn
 from lab.traffic.schedule import Cast
@@ -128,6 +130,23 @@ def test_flows_add_up_to_the_packets_and_the_octets(name):
     assert answered == {"scan": len(schedule), "replay": 3}.get(name.split()[0], 0)
     if not answered:
         assert sum(flow.whole_frames for flow in own) == schedule.octets
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_so_many_octets_of_header_tell_the_flows_and_no_fewer(name):
+    schedule = planned(name)
+    octets = schedule.header_octets
+    assert cut(schedule, octets) == cut(schedule, schedule.heads.shape[1])
+    assert cut(schedule, octets - 1) != cut(schedule, octets)
+
+
+def cut(schedule, octets):
+    """What is read of all frames where so many octets of each are there."""
+    buffer = np.concatenate([schedule.heads.reshape(-1), np.zeros(64, np.uint8)])
+    start = np.arange(len(schedule)) * schedule.heads.shape[1]
+    read = dissect(Octets(buffer), start, np.minimum(schedule.lengths, octets))
+    key = ("ip_version", "protocol", "source_port", "destination_port", "tcp_flags", "depth")
+    return [getattr(read, name).tolist() for name in key]
 
 
 def test_a_flood_has_as_many_sources_as_were_asked_for():
