@@ -26,7 +26,8 @@ _MOST_INTERFACES_OF_A_HOST = 2
 # An interface is called as the switch itself, and Linux has these (net/ipv6/addrconf.c).
 _TAKEN = frozenset({"lo", "all", "default"})
 # Linux gives an interface's name room for 15 characters; ours are <node>-eth<number>.
-NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,7}$")]
+NODE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,7}$"
+NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
 class LinkQuality(BaseModel):
