@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def list_exercises() -> None:
 
 @exercise.command()
 @click.argument("name", metavar="NN|NAME")
-@click.argument("folder", type=click.Path(path_type=Path), required=False, metavar="[DIR]")
+@click.argument("folder", type=outputs.FOLDER, required=False, metavar="[DIR]")
 @click.option("--as", "learner", metavar="WHO", help="Your name: your exports differ by it.")
 def start(name: str, folder: Path | None, learner: str | None) -> None:
     """Make a folder for an exercise, with its text and something to begin with.
@@ -156,7 +157,7 @@ def reset(folder: Path) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=outputs.FOLDER,
     default=_HERE,
     help="Where files go; here by default.",
 )
