@@ -110,8 +110,6 @@ def explain(error: ErrorDetails, path: Path, value: object) -> tuple[str, str]:
         return _missing(path)
     if kind == "extra_forbidden":
         return unknown_key(path, value)
-    if kind == "value_error":
-        return str(context["error"]), _meaning(path)
     hint = _hint(kind, context, path, value) if kind in _EXPECTED else _meaning(path)
     return unlike(error, value), hint
 
@@ -119,6 +117,8 @@ def explain(error: ErrorDetails, path: Path, value: object) -> tuple[str, str]:
 def unlike(error: ErrorDetails, value: object) -> str:
     """What was expected and what was found, for an error of a value in whatever file."""
     kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind](context)}, found {found(value)}"
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}, found {found(value)}"
