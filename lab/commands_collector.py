@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -289,6 +290,8 @@ def load(
     from collector.store import VIEWS, Store, WrongViewError, chosen_views
     from lab.compiled import compile_kernel
 
+    if not is_address(to) and (why := outputs.no_folder(Path(to))):
+        stop(Exit.WRONG_INPUT, f"--to: {why}")
     compile_kernel()
     with _told():
         try:
@@ -334,7 +337,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=outputs.FOLDER,
     required=True,
     metavar="DIR",
     help="The folder that gets the Parquet files.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path()
 _PROCESSORS: Final = os.cpu_count() or 1
+_MOST_NAMES: Final = 10
 _folder_argument = click.argument(
     "folder", type=click.Path(file_okay=False, path_type=Path), default=_HERE, metavar="[DIR]"
 )
@@ -55,7 +57,7 @@ def list_exercises() -> None:
 
 @exercise.command()
 @click.argument("name", metavar="NN|NAME")
-@click.argument("folder", type=click.Path(path_type=Path), required=False, metavar="[DIR]")
+@click.argument("folder", type=outputs.FOLDER, required=False, metavar="[DIR]")
 @click.option("--as", "learner", metavar="WHO", help="Your name: your exports differ by it.")
 def start(name: str, folder: Path | None, learner: str | None) -> None:
     """Make a folder for an exercise, with its text and something to begin with.
@@ -155,7 +157,7 @@ def reset(folder: Path) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=outputs.FOLDER,
     default=_HERE,
     help="Where files go; here by default.",
 )
@@ -189,17 +191,18 @@ def grade(
     from lab.exercises.jail import missing
     from lab.exercises.model import find
     from lab.exercises.stage import lacking
-    from lab.exercises.submissions import WrongRoster, handed_in
+    from lab.exercises.submissions import WrongRoster, handed_in, loose
     from lab.report.grades.write import FORMS, show
 
     with _told():
         exercise = find(name)
         try:
-            every = handed_in(submissions, roster)
+            every, besides = handed_in(submissions, roster), loose(submissions)
         except (OSError, WrongRoster) as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
     if not every:
-        stop(Exit.WRONG_INPUT, f"{submissions} has no folders; one for each learner is expected")
+        no_folders = f"{submissions} has no folders; one for each learner is expected"
+        stop(Exit.WRONG_INPUT, no_folders, *_not_graded(besides))
     if exercise.parts.is_application:
         stop(
             Exit.CANNOT_RUN,
@@ -222,7 +225,19 @@ def grade(
         out.mkdir(parents=True, exist_ok=True)
         file.write_bytes(of(exercise, grades))
         click.echo(f"wrote {file}")
+    for line in _not_graded(besides):
+        click.echo(line, err=True)
     _say_what_is_open(grades)
+
+
+def _not_graded(loose: Sequence[str]) -> list[str]:
+    """What is said of what lies beside the submissions."""
+    if not loose:
+        return []
+    names = ", ".join(loose[:_MOST_NAMES])
+    more = f" and {len(loose) - _MOST_NAMES} more" if len(loose) > _MOST_NAMES else ""
+    what = "is no folder, and was" if len(loose) == 1 else "are no folders, and were"
+    return [f"{names}{more} {what} not graded; unpack archives, a folder for each learner"]
 
 
 def _say_what_is_open(grades: Sequence[Grade]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("profile", required=False, metavar="[PROFILE|FILE.yaml|CASE]")
-@click.option("--out", type=click.Path(path_type=Path), help="A case's folder, or a file .pcap.")
+@click.option("--out", type=outputs.FILE_OR_FOLDER, help="A case's folder, or a file .pcap.")
 @click.option("--to", "target", metavar="HOST:PORT", help="Send it there.")
 @click.option("--rate", type=click.FloatRange(1, 1e8), help="Datagrams a second; else the most.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides on all that is drawn.")

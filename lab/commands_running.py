@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab import outputs
 from lab.commands_scenarios import library, load, load_all
 from lab.exit import CODES, Exit, stop
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _runs_option = click.option(
     "--runs",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=outputs.FOLDER,
     default=Path("runs"),
     show_default=True,
     help="The folder that gets a folder for every run.",
@@ -61,7 +62,7 @@ def demo(runs: Path, datapath: str) -> None:
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Runs side by side.")
 @click.option("--repeat", type=click.IntRange(1, 10_000), default=1, help="Run each so often.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="JUnit XML.")
+@click.option("--junit", type=outputs.FILE, help="JUnit XML.")
 @click.option("--keep-going", is_flag=True, help="Do not stop at the first run that fails.")
 @click.option(
     "--to",
@@ -105,8 +106,6 @@ def run(
     if everything == bool(scenarios):
         stop(Exit.WRONG_INPUT, "name the scenarios to run, or give --all; see flowlab list")
     chosen = load_all(library() if everything else scenarios)
-    if junit is not None:
-        junit.touch()  # better refused now than after all runs
     plan = batch.Plan(tuple(chosen) * repeat, runs, jobs, keep_going)
     way = _copying(_way(datapath), targets)
     with ExitStack() as page:
@@ -182,7 +181,7 @@ def _until_interrupted() -> None:
 @click.argument("scenarios", nargs=-1, required=True, metavar="NAME|FILE|RUNDIR...")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=outputs.FOLDER,
     required=True,
     metavar="DIR",
     help="The folder that gets a case, a folder itself, for every scenario.",
@@ -263,7 +262,7 @@ def check(folders: tuple[str, ...], form: str) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=outputs.FILE,
     metavar="FILE",
     help="The page.  [default: report.html in the run's folder; of several runs, here]",
 )
@@ -290,6 +289,8 @@ def report(folders: tuple[Path, ...], out: Path | None, form: str | None) -> Non
     from lab.report.page.follow import PAGE
 
     where = out or (folders[0] / PAGE if len(folders) == 1 else Path(PAGE))
+    if why := outputs.no_file(where):
+        stop(Exit.WRONG_INPUT, f"{why}; choose a file: --out FILE")
     try:
         runs = write.write(folders, where)
     except NotARun as wrong:

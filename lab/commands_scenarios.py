@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show(scenario: str, *, expected: bool) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=outputs.FILE)
 @click.option("--like", metavar="NAME|FILE", help="Begin with this scenario, not the template.")
 @click.option(
     "--topo", metavar="NAME[,ARG]...", help="With this network of Mininet's, as for mn --topo."
@@ -88,9 +89,7 @@ def new(file: Path, like: str | None, topo: str | None, custom: Path | None) -> 
 
 @click.command()
 @click.argument("scenario", metavar="NAME|FILE")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the SVG here instead."
-)
+@click.option("--out", type=outputs.FILE, help="Write the SVG here instead.")
 def graph(scenario: str, out: Path | None) -> None:
     """Draw a scenario's network as SVG, laid out by Graphviz; nothing leaves this machine.
 

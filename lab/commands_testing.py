@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _cases(names: Sequence[str]) -> list[Case]:
         stop(Exit.WRONG_INPUT, str(wrong))
 
 
-def _refused_now(cases: Sequence[Case], pages: Sequence[Path | None]) -> None:
+def _refused_now(cases: Sequence[Case]) -> None:
     """Refuse what could be refused in the end only, when all results would be lost."""
     from collector.corpus.case import WrongCaseError
 
@@ -182,9 +183,6 @@ def _refused_now(cases: Sequence[Case], pages: Sequence[Path | None]) -> None:
             case.truth()
         except WrongCaseError as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
-    for page in pages:
-        if page is not None:
-            page.touch()
 
 
 @click.command()
@@ -211,8 +209,8 @@ def collectors() -> None:
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Pairs side by side.")
 @click.option("--json", "as_json", is_flag=True, help="What came of each as JSON, on stdout.")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="JUnit XML.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="A page, whole.")
+@click.option("--junit", type=outputs.FILE, help="JUnit XML.")
+@click.option("--html", type=outputs.FILE, help="A page, whole.")
 def conform(
     collectors: tuple[str, ...],
     cases: tuple[str, ...],
@@ -239,7 +237,7 @@ def conform(
 
     found = _cases(cases)
     chosen = _chosen(collectors)
-    _refused_now(found, (junit, html))
+    _refused_now(found)
     way, why = way_in()
     if way is None:
         click.echo(f"flowlab: exporters are addresses of the loopback here, for {why}", err=True)
@@ -286,7 +284,7 @@ def conform(
     help="The factor to which the limit is narrowed down.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All tries as JSON on standard output.")
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="The curves.")
+@click.option("--svg", type=outputs.FILE, help="The curves.")
 def limit(
     collectors: tuple[str, ...],
     seconds: float,
@@ -316,7 +314,6 @@ def limit(
 
     every = _chosen(collectors)
     _see_that_they_can_be_flooded(every)
-    _refused_now((), (svg,))
     curves: dict[str, list[limits.Try]] = {}
     for chosen in every:
 

@@ -15,6 +15,8 @@ from lab.scenario.faults import Fault, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic_core import ErrorDetails
+
     from lab.scenario.document import Document
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -49,20 +51,24 @@ def read_as(model: type[Model], path: Path, needed: str = "what it has to say") 
         return model.model_validate(document.data)
     except ValidationError as wrong:
         errors = wrong.errors(include_url=False)
-        raise WrongFile("\n".join(str(_fault(document, error)) for error in errors)) from None
+        faults = (_fault(document, error, needed) for error in errors)
+        raise WrongFile("\n".join(map(str, faults))) from None
 
 
-def _fault(document: Document, error: Any) -> Fault:
+def _fault(document: Document, error: ErrorDetails, needed: str) -> Fault:
     """An error of the schema, at its place in the file."""
-    path, data = [], document.data
+    from lab.scenario.words import unlike  # knows all scenarios, which right files do not need
+
+    path: list[str | int] = []
+    data: Any = document.data
     for part in error["loc"]:
         inside = isinstance(data, dict) and part in data
         if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
-            data = data[part]  # type: ignore[index]
+            data = data[part]
             path.append(part)
     if error["type"] == "extra_forbidden":
         return document.fault(tuple(path), "there is no such key", at_key=True)
     if error["type"] == "missing":
         return document.fault(tuple(path), f"the key {error['loc'][-1]!r} is missing")
-    message = error["msg"][:1].lower() + error["msg"][1:]
-    return document.fault(tuple(path), f"{message}; found {str(data)[:60]!r}")
+    hint = "" if path or isinstance(data, dict) else f"write {needed}"
+    return document.fault(tuple(path), unlike(error, data), hint)

@@ -29,7 +29,8 @@ _TAKEN = {
     "any": "'any' stands for all hosts in patterns of flows",
 }
 # Linux gives an interface's name room for 15 characters; ours are <node>-eth<number>.
-NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,7}$")]
+NODE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,7}$"
+NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
 class LinkQuality(BaseModel):

@@ -23,7 +23,7 @@ from lab.exercises.model import ANSWERS
 from lab.exercises.questions import QUESTIONS
 from lab.exercises.stage import staged
 from lab.exercises.work import made, planned
-from lab.scenario.faults import closest, quote
+from lab.scenario.faults import closest, found, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from lab.exercises.model import DemandPart, ProgramCheck, Question
     from lab.exercises.work import Work
 
-    Given = str | int | float | None
+    Given = object
+    """Whatever stands in the file: one value is an answer, right or wrong."""
 
 _PRINTS: Final = {
     "name": "your-program",
@@ -117,8 +118,8 @@ class Marked:
     judged: bool = True
 
 
-class _Answers(RootModel[dict[str, str | int | float | None]]):
-    """The content of ``answers.yaml``. A fraction is an answer, right or wrong, like any other."""
+class _Answers(RootModel[dict[str, Any]]):
+    """The content of ``answers.yaml``. What is no answer is wrong by itself, and costs no other."""
 
 
 def check(work: Work, running: Running = Running()) -> list[Marked]:
@@ -193,6 +194,9 @@ def _answered(
     besides: Iterable[str],
 ) -> Marked:
     """A question, judged; with what else is said at its place."""
+    if isinstance(given, dict | list):
+        says = (f"expected one value, found {found(given)}", *besides)
+        return Marked(question.asks, question.points, right=False, says=says)
     told = _as_text(given)
     if question.in_percent:
         told = told.removesuffix("%").rstrip()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lab.exercises.work import NotAnExercise, Work, opened
-from lab.scenario.faults import printable
+from lab.exercises.work import NotAnExercise, Work, opened, spelt, whose
+from lab.scenario.faults import printable, readable
 
 if TYPE_CHECKING:
     from lab.exercises.model import Exercise
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MOST_FILES: Final = 200
 _MOST_OCTETS: Final = 8 << 20
 _MOST_FOLDERS_DOWN: Final = 6
+_MOST_NOTES: Final = 3
 _ROSTER: Final = ("submission", "learner")
 
 
@@ -66,14 +67,30 @@ def handed_in(folder: Path, roster: Path | None = None) -> list[Submission]:
     """
     names = _roster(roster) if roster else {}
     found = []
-    for one in sorted(folder.iterdir()):
-        name = printable(one.name)
-        if name.startswith(".") or not (one.is_dir() or one.is_symlink()):
-            continue
+    for one in filter(_is_submission, _seen(folder)):
+        name = spelt(readable(one.name))
         if roster and name not in names:
             raise WrongRoster(f"{roster}: there is no line for the submission {name!r}")
         found.append(Submission(one, names.get(name, name)))
     return found
+
+
+def loose(folder: Path) -> list[str]:
+    """What lies beside the submissions and is none, such as an archive: names that can be printed.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return [printable(one.name) for one in _seen(folder) if not _is_submission(one)]
+
+
+def _seen(folder: Path) -> list[Path]:
+    return [one for one in sorted(folder.iterdir()) if not one.name.startswith(".")]
+
+
+def _is_submission(path: Path) -> bool:
+    """Whether it is a folder; a link is one that is refused, by name."""
+    return path.is_dir() or path.is_symlink()
 
 
 def _roster(file: Path) -> dict[str, str]:
@@ -84,7 +101,7 @@ def _roster(file: Path) -> dict[str, str]:
         raise WrongRoster(f"{file}: {wrong}") from None
     names = {}
     for number, row in enumerate(rows, 2):
-        name, learner = (str(row.get(column) or "").strip() for column in _ROSTER)
+        name, learner = (spelt(str(row.get(column) or "")) for column in _ROSTER)
         if not name or not learner:
             raise WrongRoster(f"{file}:{number}: expected the columns {' and '.join(_ROSTER)}")
         if name in names:
@@ -121,7 +138,7 @@ def taken(submission: Submission, exercise: Exercise, folder: Path) -> tuple[Wor
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(plain)
     if not (folder / wanted).is_file():
-        raise NotTaken(f"there is no {wanted} in it")
+        raise NotTaken("; ".join([f"there is no {wanted} in it", *notes[:_MOST_NOTES]]))
     _open_to_all(folder)
     return Work(folder, exercise, submission.learner), (
         *notes,
@@ -179,7 +196,7 @@ def _begun_otherwise(folder: Path, submission: Submission, exercise: Exercise) -
     told = []
     if work.exercise.name != exercise.name:
         told.append(f"it was begun as {work.exercise.name}")
-    if work.learner.strip().casefold() != submission.learner.strip().casefold():
+    if whose(work.learner) != whose(submission.learner):
         told.append(
             f"it was begun as {work.learner[:60]!r}, and is judged as {submission.learner!r}"
         )

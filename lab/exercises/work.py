@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import tempfile
+import unicodedata
 import zlib
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
@@ -64,9 +65,22 @@ class Planned(NamedTuple):
     counts: dict[str, int]
 
 
+def spelt(name: str) -> str:
+    """A name as names are compared: other systems write its accents and spaces in other ways.
+
+    A macOS archive takes ``ü`` apart into ``u`` and its dots (Unicode's NFD).
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def whose(name: str) -> str:
+    """Whom a name stands for, however it is written: the same text for the same person."""
+    return spelt(name).casefold()
+
+
 def seed(learner: str, what: str) -> int:
     """What a learner's numbers are drawn from: the same for the same name."""
-    return zlib.crc32(f"{learner.strip().casefold()}/{what}".encode())
+    return zlib.crc32(f"{whose(learner)}/{what}".encode())
 
 
 def made(

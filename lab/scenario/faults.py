@@ -56,9 +56,17 @@ class ScenarioFaults(Exception):
         super().__init__("\n".join(map(str, self.faults)))
 
 
-def printable(file: str | os.PathLike[str]) -> str:
-    """A file's name as text that can be printed anywhere, whatever octets it has."""
+def readable(file: str | os.PathLike[str]) -> str:
+    """A file's name as text, whatever octets it has."""
     return os.fsencode(file).decode("utf-8", "backslashreplace")
+
+
+def printable(file: str | os.PathLike[str]) -> str:
+    """A file's name as text that can be printed anywhere, on one line, whatever octets it has."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in readable(file)
+    )
 
 
 def path_text(path: Sequence[str | int]) -> str:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lab.scenario.faults import closest, found, quote
 from lab.scenario.keys import keys_of, model_at
+from lab.scenario.model import NAME
 from lab.scenario.units import FAULT
+from lab.traffic.dns import DNS_NAME
+from topologies.custom import NODE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,8 +50,15 @@ _EXPECTED: Final[Mapping[str, Callable[[Context], str]]] = {
     "too_long": lambda context: _items("at most", context["max_length"]),
     "string_too_short": lambda context: _characters("at least", context["min_length"]),
     "string_too_long": lambda context: _characters("at most", context["max_length"]),
-    "string_pattern_mismatch": lambda _: "letters, digits and '-'",
+    "string_pattern_mismatch": lambda context: _of_pattern(context["pattern"]),
     "literal_error": lambda context: context["expected"].replace("'", ""),
+}
+
+# what a text has to match → what that is in words
+_PATTERNS: Final[Mapping[str, str]] = {
+    NODE_NAME: "a letter, and after it at most 7 letters, digits or '_'",
+    f"^{NAME}$": "a letter or digit, and after it at most 63 letters, digits, '_', '.' or '-'",
+    DNS_NAME: "a name with a '.', of small letters, digits and '-'",
 }
 
 # a key → what people also call it
@@ -100,12 +110,18 @@ def explain(error: ErrorDetails, path: Path, value: object) -> tuple[str, str]:
         return _missing(path)
     if kind == "extra_forbidden":
         return unknown_key(path, value)
+    hint = _hint(kind, context, path, value) if kind in _EXPECTED else _meaning(path)
+    return unlike(error, value), hint
+
+
+def unlike(error: ErrorDetails, value: object) -> str:
+    """What was expected and what was found, for an error of a value in whatever file."""
+    kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
-        return str(context["error"]), _meaning(path)
+        return str(context["error"])
     if kind in _EXPECTED:
-        message = f"expected {_EXPECTED[kind](context)}, found {found(value)}"
-        return message, _hint(kind, context, path, value)
-    return f"{error['msg'][:1].lower()}{error['msg'][1:]}, found {found(value)}", _meaning(path)
+        return f"expected {_EXPECTED[kind](context)}, found {found(value)}"
+    return f"{error['msg'][:1].lower()}{error['msg'][1:]}, found {found(value)}"
 
 
 def unknown_key(path: Path, value: object) -> tuple[str, str]:
@@ -177,6 +193,10 @@ def _meaning(path: Path) -> str:
     field = keys_of(model).get(str(path[last])) if model else None
     meaning = field.description.rstrip(".") if field and field.description else ""
     return f"{path[last]} is: {meaning}" if meaning.lower() not in ("", path[last]) else ""
+
+
+def _of_pattern(pattern: str) -> str:
+    return _PATTERNS.get(pattern, f"text of the form {pattern}")
 
 
 def _number(value: float) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _UDP_HEADER_OCTETS: Final = 8
 _TTL_S: Final = 300
-_NAME: Final = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
+DNS_NAME: Final = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
 _RECORDS: Final = {"A": "192.0.2.{}", "AAAA": "2001:db8:53::{}", "TXT": '"text number {}"'}
 _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -45,7 +45,7 @@ class Dns(Conversation):
     questions: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=10, description="How many questions."
     )
-    name: Annotated[str, Field(pattern=_NAME, max_length=200)] = Field(
+    name: Annotated[str, Field(pattern=DNS_NAME, max_length=200)] = Field(
         default="www.example.org", description="The name that is asked for."
     )
     record: Literal["A", "AAAA", "TXT"] = Field(

@@ -128,7 +128,7 @@ def test_what_is_wrong_with_the_command_is_said(arguments, code, told):
         ("name: x\n", "the key 'command' is missing"),
         (
             "name: x\ncommand: [x]\noutput: {format: xml}\ncolumns: {}\n",
-            "'jsonl', 'json' or 'csv'",
+            "expected jsonl, json or csv, found the text 'xml'",
         ),
         (
             "name: x\ncommand: [x]\noutput: {format: json}\ncolumns: {colour: c}\n",

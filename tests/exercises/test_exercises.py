@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,11 +181,32 @@ def test_an_answer_to_another_question_is_told_so(begun, name, key, given, told)
     assert str(true[asked.answer]) not in "".join(marked.says)
 
 
-def test_answers_that_are_no_answers_are_told_with_their_place(begun):
+def test_a_file_that_is_no_mapping_is_told_with_its_place(begun):
     work = begun(FIRST)
-    (work.folder / "answers.yaml").write_text("flows: [1]")
-    with pytest.raises(WrongFile, match=r"answers\.yaml:1"):
+    (work.folder / "answers.yaml").write_text("- flows: 1")
+    told = r"answers\.yaml:1:1: expected a mapping .*, found a list; write a line for each question"
+    with pytest.raises(WrongFile, match=told):
         check(work)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("[1]", "expected one value, found a list"),
+        ("{a: [1]}", "expected one value, found a mapping"),
+        ("yes", "yes: "),
+        ("[]", "expected one value, found an empty list"),
+    ],
+)
+def test_what_is_no_answer_costs_its_own_question_only(begun, given, told):
+    work = begun(FIRST)
+    true = answers(work)
+    lines = {one.key: true[one.answer] for one in work.exercise.parts.questions}
+    lines |= {"octets": given, "remarks": "[easy, quick]"}
+    file = work.folder / "answers.yaml"
+    file.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
+    (wrong,) = [one for one in check(work) if not one.right]
+    assert wrong.says[0].startswith(told)
 
 
 def test_a_fraction_is_an_answer_and_costs_the_others_nothing(begun):
@@ -220,6 +242,8 @@ def test_every_learner_has_other_numbers_and_always_the_same(begun):
     ada, ben = answers(begun(FIRST, "ada")), answers(begun(FIRST, "ben"))
     assert ada["octets"] != ben["octets"]
     assert ada == answers(begun(FIRST, " ADA "))
+    composed, decomposed = (unicodedata.normalize(form, "Zoë Möller") for form in ("NFC", "NFD"))
+    assert answers(begun(FIRST, composed)) == answers(begun(FIRST, f"{decomposed.upper()}  "))
 
 
 def test_hints_open_one_by_one_and_close_again(begun):

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import unicodedata
 import xml.etree.ElementTree as ET
 import zipfile
 from dataclasses import replace
@@ -218,7 +219,7 @@ def test_links_lead_nowhere(tmp_path):
         ("ben", "a link"),
         ("cyd", "no collector.py"),
         ("dan", "no collector.py"),
-        ("fay", "no coll"),
+        ("fay", "no collector.py in it; collector.py is no plain file, and was left out"),
     ):
         with pytest.raises(NotTaken, match=told):
             taken(every[name], find(EXERCISE), tmp_path / "copies" / name)
@@ -258,6 +259,54 @@ def test_answers_are_judged_by_the_folders_name_not_by_what_they_say(tmp_path):
     assert marks["Cyd"].points == 8
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("José Müller", unicodedata.normalize("NFD", "José Müller")),
+        (unicodedata.normalize("NFD", "José Müller"), "josé MÜLLER"),
+        ("Zoë  Two", "Zoë Two"),
+        ("Zoë Two", "Zoë\u00a0Two"),
+    ],
+)
+def test_whose_it_is_does_not_depend_on_how_the_name_is_written(tmp_path, name, folder):
+    answered(tmp_path / "begun", name)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "begun").rename(tmp_path / "in" / folder)
+    (one,) = grade(handed_in(tmp_path / "in"), find(FIRST), 1)
+    assert (one.points, one.says) == (8, ())
+    roster = tmp_path / "class.csv"
+    composed = unicodedata.normalize("NFC", folder)
+    roster.write_text(f"submission,learner\n{composed},{name}\n", encoding="utf-8")
+    (one,) = grade(handed_in(tmp_path / "in", roster), find(FIRST), 1)
+    assert one.points == 8
+
+
+def test_the_name_of_a_folder_keeps_the_lines_of_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "new\nline\x1b[31m").mkdir(parents=True)
+    (tmp_path / "in" / "a\rloose.zip").touch()
+    done = CliRunner().invoke(main, ["grade", "in", "--exercise", "1", "--report", "csv"])
+    assert "new\\nline\\x1b[31m: 0 of 8" in done.output
+    assert "a\\rloose.zip is no folder" in done.output
+    assert not set(done.output) & {"\r", "\x1b"}
+
+
+def test_what_lies_loose_beside_the_folders_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answered(tmp_path / "in" / "ada", "ada")
+    for name in ("ben.zip", "loose.yaml", ".hidden"):
+        (tmp_path / "in" / name).touch()
+    done = CliRunner().invoke(main, ["grade", "in", "--exercise", "1"])
+    assert done.exit_code == 0
+    told = "ben.zip, loose.yaml are no folders, and were not graded; unpack archives"
+    assert told in done.output
+    shutil.rmtree(tmp_path / "in" / "ada")
+    done = CliRunner().invoke(main, ["grade", "in", "--exercise", "1"])
+    assert done.exit_code == 2
+    assert "has no folders" in done.output
+    assert told in done.output
+
+
 def test_a_roster_says_whose_a_folder_is(tmp_path):
     answered(tmp_path / "in" / "12345_file", "ada")
     roster = tmp_path / "class.csv"
@@ -277,7 +326,7 @@ def test_a_roster_says_whose_a_folder_is(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("flows: [1]", "answers.yaml:1:8"),
+        ("[flows, 1]", "answers.yaml:1:1"),
         ("", "answers.yaml"),
     ],
 )

@@ -326,7 +326,7 @@ def test_the_shell_runs_commands_and_shows_what_was_exported(flowlab):
 
 def test_a_folder_for_runs_that_leads_nowhere_is_refused_at_once(flowlab):
     (flowlab.folder / "dangling").symlink_to("/nonexistent")
-    assert "the machine refused" in flowlab("run", "one-ping", "--runs", "dangling", code=4)
+    assert "'dangling' is no folder" in flowlab("run", "one-ping", "--runs", "dangling", code=2)
 
 
 def test_a_recorded_run_that_may_not_be_written_to_is_judged_all_the_same(flowlab):

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
+from lab import outputs
 from lab.cli import main
 from tests.support import FLOWLAB, ROOT
 
@@ -63,6 +64,55 @@ def test_a_new_file_has_no_faults_and_leads_editors_to_the_schema(tmp_path, monk
     schema = tmp_path / first.removeprefix("# yaml-language-server: $schema=")
     assert json.loads(schema.read_text())["title"] == "flowlab scenario"
     assert invoke("lint", "my.yaml").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["new"], "file"),
+        (["new", "--topo", "tree"], "file"),
+        (["graph", "ring", "--out"], "file"),
+        (["run", "one-ping", "--junit"], "file"),
+        (["report", ".", "--out"], "file"),
+        (["conform", "--collector", "flowlab", "--junit"], "file"),
+        (["conform", "--collector", "flowlab", "--html"], "file"),
+        (["limit", "--collector", "flowlab", "--svg"], "file"),
+        (["run", "one-ping", "--runs"], "folder"),
+        (["demo", "--runs"], "folder"),
+        (["record", "one-ping", "--out"], "folder"),
+        (["load", "exports.pcap", "--to"], "folder"),
+        (["collect", "--listen", "netflow://:0", "--out"], "folder"),
+        (["generate", "softflowd", "--out"], "folder"),
+        (["grade", ".", "--exercise", "1", "--out"], "folder"),
+        (["exercise", "start", "1"], "folder"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_where_nothing_can_be_written_is_the_users_mistake(tmp_path, monkeypatch, arguments, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    below = invoke(*arguments, "file/x")
+    assert (below.exit_code, "'file' is no folder" in below.output) == (2, True), below.output
+    if kind == "file":
+        gone = invoke(*arguments, "gone/x")
+        assert (gone.exit_code, "there is no folder 'gone'" in gone.output) == (2, True)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_capture_needs_its_folder_and_a_case_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gone = invoke("generate", "softflowd", "--records", "9", "--out", "gone/x.pcap")
+    assert (gone.exit_code, "there is no folder 'gone'" in gone.output) == (2, True)
+    assert invoke("generate", "softflowd", "--records", "9", "--out", "gone/x").exit_code == 0
+    assert (tmp_path / "gone" / "x" / "exports.pcap").is_file()
+
+
+def test_what_one_may_not_write_to_is_told(tmp_path, monkeypatch):
+    (tmp_path / "mine").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert outputs.no_file(tmp_path / "mine") == f"you may not write to '{tmp_path}/mine'"
+    for of in (outputs.no_file, outputs.no_folder):
+        assert of(tmp_path / "new") == f"you may not write in '{tmp_path}'"
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

@@ -13,8 +13,9 @@ from collector.recording import Writer
 from lab import batch, runner
 from lab.capsule.outside import Way
 from lab.corpus import find_cases
-from lab.judge import EXPORTS, FAULTS, SENT
+from lab.judge import EXPORTS, FAULTS, SENT, NotARun
 from lab.report import terminal
+from lab.report.page import write as page
 from lab.scenario.load import inspect_octets
 
 DIES = Way(("sh", "-c", "echo its last words >&2", "--"))
@@ -54,6 +55,20 @@ def test_it_is_judged_again_as_it_was(tmp_path, said):
     assert again.verdict.outcome is Outcome.INVALID
     assert (ran.folder / "report.html").is_file()
     assert "its last words" in said()
+
+
+@pytest.mark.usefixtures("said")
+def test_a_run_that_was_killed_is_judged_and_has_its_page(tmp_path):
+    folder = runner.Prepared(scenario("one"), tmp_path, DIES).run(lambda _: None).folder
+    for name in ("witnesses.json", "verdict.json", "observed.json", "report.html"):
+        (folder / name).unlink()
+    with pytest.raises(NotARun, match="after `flowlab check`"):
+        page.write([folder], tmp_path / "before.html")
+    (killed,) = batch.check([folder], "text")
+    assert killed.verdict.outcome is Outcome.INVALID
+    assert (folder / "report.html").is_file()
+    (told,) = page.write([folder], tmp_path / "page.html")
+    assert told.state["verdict"]["verdict"] == "INVALID"
 
 
 def test_what_a_dying_capsule_has_half_written_is_nothing(tmp_path):

@@ -228,8 +228,9 @@ class Following:
             NotARun: the folder is none, or has no verdict.
         """
         try:
-            for name in ("scenario", "expected", "witnesses", "verdict"):
+            for name in ("scenario", "expected", "verdict"):
                 _json(folder / f"{name}.json")
+            _witnessed(folder)
             following = cls(folder)
         except (OSError, ValueError) as odd:
             raise NotARun(
@@ -371,7 +372,7 @@ class Following:
         """What came out; None: nothing yet."""
         with suppress(OSError, ValueError):
             verdict = _json(self.folder / "verdict.json")
-            witnesses = _json(self.folder / "witnesses.json")
+            witnesses = _witnessed(self.folder)
             if not self._begun_ns:
                 # A capsule that died has not said when it began: then it is the first frame.
                 begun_ns = witnesses.get("traffic_started_ns") or witnesses.get("started_ns")
@@ -494,6 +495,17 @@ class Following:
 
 
 _TOLD: Final = ("exporter", "observation_point", "measure", "expected", "observed", "why")
+
+
+def _witnessed(folder: Path) -> dict[str, Any]:
+    """What the witnesses said; nothing if the run was killed before it could write that down.
+
+    Raises:
+        OSError, ValueError: what is there cannot be read.
+    """
+    path = folder / "witnesses.json"
+    told: dict[str, Any] = _json(path) if path.exists() else {}
+    return told
 
 
 def _json(path: Path) -> Any:

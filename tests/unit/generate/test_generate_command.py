@@ -97,16 +97,19 @@ def test_several_exporters_come_in_order_of_time(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"protocol": "netflow7"}, "input should be 'netflow5'"),
+        ({"protocol": "netflow7"}, "expected netflow5, netflow9"),
         ({"speed": 9}, "there is no such key"),
         ({"templates": [{"id": 256, "fields": ["noSuchElement"]}]}, "noSuchElement"),
-        ({"templates": [{"id": 255, "fields": ["vlanId"]}]}, "greater than or equal to 256"),
+        (
+            {"templates": [{"id": 255, "fields": ["vlanId"]}]},
+            "expected at least 256, found the number 255",
+        ),
         ({"templates": []}, "ipfix needs templates"),
         ({"fault": [{"link_flap": {"after_step": 1, "link": ["a", "b"]}}]}, "here a fault is one"),
-        ({"fault": [{"drop": {"percent": 200}}]}, "less than or equal to 100"),
+        ({"fault": [{"drop": {"percent": 200}}]}, "expected at most 100, found the number 200"),
         ({"features": ["nothing"]}, "there is no feature 'nothing'"),
         ({"address": "somewhere"}, "does not appear to be an IPv4 or IPv6 address"),
-        ({"events": [{"after_records": 1, "kind": "dance"}]}, "'redefine'"),
+        ({"events": [{"after_records": 1, "kind": "dance"}]}, "redefine"),
         ({"habits": "bad"}, "habits: there is"),
     ],
 )

@@ -194,11 +194,12 @@ def test_a_folder_is_not_a_file(tmp_path):
 
 
 def test_a_files_name_is_printable_whatever_it_is(tmp_path):
-    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.yaml"))
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff\n\x1b[2J.yaml"))
     path.write_bytes(b"x: 1")
     with pytest.raises(ScenarioFaults) as caught:
         load(path)
-    str(caught.value).encode("utf-8")
+    assert str(caught.value).startswith(f"{tmp_path}/\\xff\\n\\x1b[2J.yaml:1:1: ")
+    assert str(caught.value).encode("utf-8").decode("utf-8").replace("\n", "").isprintable()
 
 
 NETWORK = """\

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from lab.generated import CHECKOUT
 from lab.library import all_scenarios
+from lab.scenario.words import unlike
 
 SCHEMA = json.loads((CHECKOUT / "docs" / "scenario.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -50,3 +51,20 @@ def test_it_shows_what_is_wrong(wrong):
     assert VALIDATOR.is_valid(RIGHT)
     assert VALIDATOR.is_valid(RIGHT | {"topology": {"file": "network.yaml"}})
     assert not VALIDATOR.is_valid(RIGHT | wrong)
+
+
+def patterns_of(schema):
+    if isinstance(schema, list):
+        return {pattern for one in schema for pattern in patterns_of(one)}
+    if not isinstance(schema, dict):
+        return set()
+    own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+    return own | patterns_of(list(schema.values()))
+
+
+def test_every_pattern_is_said_in_words():
+    patterns = patterns_of(SCHEMA)
+    assert patterns
+    for pattern in patterns:
+        error = {"type": "string_pattern_mismatch", "ctx": {"pattern": pattern}}
+        assert pattern not in unlike(error, "?")
