@@ -72,3 +72,24 @@ def test_what_is_held_back_is_waited_for_as_long_as_it_gets_less(monkeypatch):
     left = iter([*range(40, 0, -1), 0, 0, 0, "asked once more"])
     player._await_quiet(lambda: next(left))
     assert list(left) == ["asked once more"]
+
+
+@pytest.mark.parametrize(
+    ("handled", "looks"),
+    [
+        ([0, 0], 1),  # nobody asked: once is enough
+        ([7, 7], 1),
+        ([7, 9, 12, 12], 3),  # what it hands back comes to it again at the next switch
+    ],
+)
+def test_sinks_stay_open_until_nothing_more_comes_to_the_controller(monkeypatch, handled, looks):
+    happened = []
+    monkeypatch.setattr(player, "_await_quiet", lambda waiting: happened.append(waiting()))
+    answers = iter(handled)
+    player._await_end(lambda: 0, lambda: next(answers))
+    assert (len(happened), list(answers)) == (looks, [])
+
+
+def test_packets_that_go_in_a_circle_are_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(player, "_HANDED_ON_S", 0.01)
+    player._await_end(lambda: 0, itertools.count().__next__)
