@@ -42,6 +42,7 @@ _POLL_S: Final = 0.00005
 _QUIET_POLLS: Final = 3
 _QUIET_POLL_S: Final = 0.002
 _HANDED_ON_S: Final = 30.0
+_MOST_SKIPPED: Final = 15  # batches sent without asking a controller that gets nothing
 _RMEM: Final = 6  # column of /proc/net/packet
 _MOST_PORTS: Final = 1 << 20
 _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -101,7 +102,8 @@ def play(
             sockets[schedule.cast.number(name)] = opened.enter_context(_packet_socket(name))
         started()
         time.sleep(at_s)
-        octets = _send(schedule, sockets, _Room(queues, links, players))
+        room = _Room(queues, links, _now_and_then(controller), players)
+        octets = _send(schedule, sockets, room)
         _await_end(lambda: queues() + links().packets, controller)
     return {"packets": len(schedule), "octets_l2": octets}
 
@@ -113,11 +115,13 @@ class _Room:
     Attributes:
         octets: of kernel memory that waits at the switches.
         links: how much slow links hold back.
+        controller: returns when it can take more.
         players: how many fill them at the same time.
     """
 
     octets: Callable[[], int]
     links: Callable[[], Queued]
+    controller: Callable[[], None]
     players: int
 
     @property
@@ -156,8 +160,28 @@ def _send(schedule: Schedule, sockets: Mapping[int, socket.socket], room: _Room)
     return octets
 
 
+def _now_and_then(controller: Callable[[], int]) -> Callable[[], None]:
+    """Let a controller handle what came to it: always, while anything comes, else less often.
+
+    What waits there for long is handed back late, and then exporters tell late times of it.
+    """
+    before, skipped, left = -1, 0, 0
+
+    def asked() -> None:
+        nonlocal before, skipped, left
+        if left:
+            left -= 1
+            return
+        now = controller()
+        skipped = 0 if now != before else min(2 * skipped + 1, _MOST_SKIPPED)
+        before, left = now, skipped
+
+    return asked
+
+
 def _hold_back(room: _Room, sent: int) -> None:
     """Wait until there is room; as long as it gets more now and then, others fill it up."""
+    room.controller()
     before, since_s = room.lacking(), time.monotonic()
     while before:
         time.sleep(_POLL_S)
