@@ -22,6 +22,7 @@ from lab import (
     commands_running,
     commands_scenarios,
     commands_testing,
+    early,
 )
 from lab.exit import CODES, Exit, stop
 
@@ -41,6 +42,7 @@ class _Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
+            early.end()
             return super().invoke(context)
         except KeyboardInterrupt:
             stop(Exit.INTERRUPTED, "interrupted; what was running ends with it")

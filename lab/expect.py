@@ -21,7 +21,7 @@ from collector.check.model import (
 from exporters import Bridge, Probe
 from lab.controllers.settings import NoController, Poller
 from lab.disturbances import CollectorRestart, LateCollector, OfDatagrams
-from lab.losses import after_loss
+from lab.losses import after_loss, at_losing_ports
 from lab.scenario.check import cannot_report
 from lab.traffic.plan import flows, plan
 from topologies import VLAN_TAG_OCTETS
@@ -49,8 +49,13 @@ def expected(scenario: Scenario) -> Expected:
     stages = planned_stages(scenario)
     steps = [step for stage in stages for step in stage]
     planned = flows(stages)
-    seen = tuple(_flows(planned, topology, scenario.controller))
     points = tuple(_points(scenario.exporters, topology))
+    losing = {port.name for port in topology.losing} & {point.port for _, point in points}
+    seen = tuple(
+        part
+        for flow in _flows(planned, topology, scenario.controller)
+        for part in at_losing_ports(flow, losing)
+    )
     return Expected(
         scenario=scenario.name,
         points=tuple(point for _, point in points),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Iterator
 
+    from collector.check.model import ExpectedFlow
     from lab.controllers.settings import Controller, Way
     from topologies import Crossing, Topology
 
@@ -24,6 +26,27 @@ def after_loss(way: Way, controller: Controller, topology: Topology) -> frozense
         if there[-1].switch in _after(there, topology):  # links to hosts lose nothing
             return frozenset(crossing.switch for crossing in way.crossings)
     return _after((*way.came_by, *way.crossings), topology)
+
+
+def at_losing_ports(flow: ExpectedFlow, losing: Container[str]) -> Iterator[ExpectedFlow]:
+    """A flow as its switches have it, and apart from that as ports that lose packets let it out.
+
+    What is lost is lost at the sending port, before anybody who listens there sees it. What has
+    come through such a port is uncertain (`perhaps`) at all of its places already.
+
+    Args:
+        flow: the flow.
+        losing: the ports that lose packets.
+    """
+    lost = () if flow.perhaps else tuple(port for port in flow.ports if port in losing)
+    if not lost:
+        yield flow
+        return
+    kept = tuple(port for port in flow.ports if port not in lost)
+    if flow.path or kept:
+        yield replace(flow, ports=kept)
+    unknown = replace(flow, packets=None, octets_l2=None, octets_l3=None, payload_octets=None)
+    yield replace(unknown, path=(), copies=None, ports=lost, perhaps=True)
 
 
 def _after(crossings: Iterable[Crossing], topology: Topology) -> frozenset[str]:

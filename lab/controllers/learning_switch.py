@@ -23,11 +23,13 @@ class LearningSwitch(App):
         """Nothing is known at first."""
         super().__init__(*args, **kwargs)
         self.port_of: dict[tuple[int, str], int] = {}
+        self.installed: dict[tuple[int, int, str], int] = {}
 
     @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
     def switch_came(self, event: Any) -> None:
         """Let everything that no other rule fits come to the controller, whole."""
         switch = event.msg.datapath
+        self.installed = {rule: out for rule, out in self.installed.items() if rule[0] != switch.id}
         protocol = switch.ofproto
         to_controller = switch.ofproto_parser.OFPActionOutput(
             protocol.OFPP_CONTROLLER, protocol.OFPCML_NO_BUFFER
@@ -46,7 +48,11 @@ class LearningSwitch(App):
         self.port_of[switch.id, frame.src] = in_port
         out_port = self.port_of.get((switch.id, frame.dst), protocol.OFPP_FLOOD)
         actions = [parser.OFPActionOutput(out_port)]
-        if out_port != protocol.OFPP_FLOOD:
+        # Of many packets that come before the first one's rule is there, one installs it: a rule
+        # that takes another's place while packets come may lose count of some.
+        rule = (switch.id, in_port, frame.dst)
+        if out_port not in (protocol.OFPP_FLOOD, self.installed.get(rule)):
+            self.installed[rule] = out_port
             self.add_rule(switch, 10, {"in_port": in_port, "eth_dst": frame.dst}, actions)
         switch.send_msg(
             parser.OFPPacketOut(

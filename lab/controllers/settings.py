@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 PROTOCOLS: Final = {"udp": (UDP,), "tcp": (TCP,), "icmp": (ICMP, ICMPV6)}
+ASKED_PORT: Final = 6654
+"""Where the witness beside every application is asked what has been handled, on loopback."""
 BUCKETS: Final = 8
 """In how many parts ECMP divides the flows; a power of two, since rules match single bits."""
 OUTSIDE: Final = IPv4Address("10.200.0.0")

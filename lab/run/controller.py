@@ -12,12 +12,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from lab.controllers.settings import network
+from lab.controllers.settings import ASKED_PORT, network
 from lab.jsonfile import write_json
 from lab.run.spoken import Unheard, hear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from exporters import Exporter
@@ -29,6 +29,7 @@ TARGET: Final = "tcp:127.0.0.1:6653"
 _PLAN: Final = "controller.json"
 _START_LIMIT_S: Final = 30.0
 _END_LIMIT_S: Final = 10.0
+_PROGRESS_LIMIT_S: Final = 10.0
 _POLL_S: Final = 0.01
 
 
@@ -90,6 +91,31 @@ class Running:
             ControllerFailed: it ended, or took too long.
         """
         self._hear("ready", _START_LIMIT_S)
+
+    def asked(self) -> Callable[[], int]:
+        """What asks it how many packets have come to it, and waits until all are handled.
+
+        Asked twice, with nothing waiting at the switches in between, the same number says that
+        nothing is under way any more. Opened in the capsule's own network, usable anywhere.
+        """
+        line = socket.create_connection(("127.0.0.1", ASKED_PORT), _PROGRESS_LIMIT_S)
+        return lambda: self._handled(line)
+
+    def _handled(self, line: socket.socket) -> int:
+        told = b""
+        try:
+            line.sendall(b"?")
+            while not told.endswith(b"\n"):
+                part = line.recv(64)
+                if not part:
+                    raise ControllerFailed(f"the controller ended: see {self._log}")
+                told += part
+        except TimeoutError:
+            raise ControllerFailed(
+                f"the controller has packets of the switches and has not got on with them for "
+                f"{_PROGRESS_LIMIT_S:g} s: see {self._log}"
+            ) from None
+        return int(told.strip(b".\n"))
 
     def finish(self) -> None:
         """Let it write down what it has counted, and end.

@@ -22,6 +22,9 @@ _TICKS_PER_S: Final = 250
 _QUEUE_OCTETS: Final = 4_000_000
 """So long a queue that it does not lose what the window of the traffic lets go."""
 _PARTS: Final = 1_000_000
+SPARED_MARK: Final = 0xF10B
+"""The mark (``SO_MARK``, ``socket(7)``) of frames that no link loses: the lab's own, behind the
+traffic. What the rule drops, the sending socket hears of as ``ENOBUFS``."""
 
 
 class CannotShape(Exception):
@@ -66,7 +69,7 @@ def _losses(link: Link) -> Iterator[str]:
     for number, port in enumerate((link.a, link.b)):
         name = f"{link.a.name}_{number}".replace("-", "_")
         yield f'chain {name} {{ type filter hook egress device "{port.name}" priority 0;'
-        yield f"numgen random mod {_PARTS} < {lost} drop; }}"
+        yield f"meta mark != {SPARED_MARK:#x} numgen random mod {_PARTS} < {lost} drop; }}"
 
 
 def _program(lines: str, *command: str) -> None:

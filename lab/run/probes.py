@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporters import Probe
 from exporters.pmacctd import MARKER, PART
+from lab.run.links import SPARED_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -142,8 +143,12 @@ class Running(ABC):
             time.sleep(_POLL_S)
 
     def fill(self, *frames: bytes) -> None:
-        """Send frames, and filler behind them, out of the port where it listens."""
+        """Send frames, and filler behind them, out of the port where it listens.
+
+        They are no traffic: a link that loses packets does not lose these.
+        """
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, SPARED_MARK)
             port.bind((self.interface, 0))
             for frame in (*frames, *[_FILLER] * _FILLERS):
                 port.send(frame)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lab.traffic.schedule import Schedule
 
     Links = Callable[[], Queued]
+    Asked = Callable[[], int]
     Work = Callable[[Callable[[], None]], dict[str, int]]
 
 _FORK: Final = multiprocessing.get_context("fork")
@@ -126,7 +127,10 @@ def _enter_namespace(pid: int) -> None:
 
 
 def run_stage(
-    stage: Iterable[Planned], pids: Callable[[str], int], links: Callable[[], Links]
+    stage: Iterable[Planned],
+    pids: Callable[[str], int],
+    links: Callable[[], Links],
+    controller: Callable[[], Asked],
 ) -> list[dict[str, Any]]:
     """Run the steps of a stage at once; return what each program declared and counted.
 
@@ -134,8 +138,9 @@ def run_stage(
         stage: the steps.
         pids: a process in the network namespace of each host.
         links: opens, in this process's namespace, what tells how much the links hold back.
+        controller: opens there what tells how many packets it has handled.
     """
-    running = [_running(step, pids, links) for step in stage]
+    running = [_running(step, pids, links, controller) for step in stage]
     for step in running:
         step.listen()
     for step in running:
@@ -144,11 +149,14 @@ def run_stage(
 
 
 def _running(
-    planned: Planned, pids: Callable[[str], int], links: Callable[[], Links]
+    planned: Planned,
+    pids: Callable[[str], int],
+    links: Callable[[], Links],
+    controller: Callable[[], Asked],
 ) -> _Conversation | _Played:
     traffic = planned.traffic
     if planned.schedule is not None:
-        return _Played(planned, planned.schedule, pids, links)
+        return _Played(planned, planned.schedule, pids, links, controller)
     assert isinstance(traffic, Conversation), "a step is scheduled or a conversation"
     return _Conversation(planned, traffic, pids)
 
@@ -162,9 +170,10 @@ class _Played:
         schedule: Schedule,
         pids: Callable[[str], int],
         links: Callable[[], Links],
+        controller: Callable[[], Asked],
     ) -> None:
         self._planned, self._schedule, self._pids = planned, schedule, pids
-        self._links = links
+        self._links, self._controller = links, controller
         self._line = Line()
 
     def listen(self) -> None:
@@ -178,8 +187,9 @@ class _Played:
             def enter(host: str) -> None:
                 _enter_namespace(self._pids(host))
 
-            step, links = self._planned, self._links()
-            return play(self._schedule, step.traffic.at_s, enter, started, links, step.at_once)
+            step, links, asked = self._planned, self._links(), self._controller()
+            at_s = step.traffic.at_s
+            return play(self._schedule, at_s, enter, started, links, asked, step.at_once)
 
         self._program = Program("player", _reporting(work), None)
         self._early = _first_word(self._program)

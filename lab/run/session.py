@@ -26,14 +26,18 @@ from lab.run.openvswitch import Counters, OpenVSwitch, PrivateSwitch, Room, Syst
 from lab.run.programs import Lacking, Program, look_for, run_stage
 from lab.run.receiver import Receiver, ReceiverFailed
 from lab.scenario.model import Scenario
+from lab.traffic.player import nobody_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lab.traffic.player import Queued
 
 Emit = Callable[[dict[str, Any]], None]
 
 _SWITCH_DIRECTORY: Final = Path("/run/flowlab")  # the capsule's own /run: short and nobody else's
 _SETTLE_LIMIT_S: Final = 3.0
+_HANDED_ON_LIMIT_S: Final = 30.0
 _CAPTURE_LIMIT_S: Final = 10.0
 _LIMIT_S: Final = 10.0
 _POLL_S: Final = 0.002
@@ -158,7 +162,7 @@ class Session:
         neighbours = {} if told_by is None else told_by.neighbours(self.topology)
         self.network.start(neighbours, ipv6=self.scenario.uses_ipv6)
         links.shape(self.topology)
-        self._queued = queued.opened(self.topology)
+        self._queued, self._handled_there = self._links(), self._ask_controller()
         self._capture = self._start_capture()
         self.witnesses["receiver"] = self._receiver.ready()
         self._udp_before = _udp_counters()
@@ -192,10 +196,20 @@ class Session:
         for number, stage in enumerate(planned_stages(self.scenario), 1):
             for step in stage:
                 self._emit({"event": "step", "label": step.label, "text": step.traffic.in_words()})
-            programs += run_stage(stage, self.network.pid, lambda: queued.opened(self.topology))
+            programs += run_stage(stage, self.network.pid, self._links, self._ask_controller)
             self._disturb(number)
         self.witnesses["programs"] = programs
         self.witnesses["traffic_finished_ns"] = time.time_ns()
+
+    def _links(self) -> Callable[[], Queued]:
+        """Open what tells how much slow links hold back."""
+        return queued.opened(self.topology)
+
+    def _ask_controller(self) -> Callable[[], int]:
+        """Open what tells how many packets the controller has handled, where any come to it."""
+        if self.controller is None or self.scenario.controller is None:
+            return nobody_asked
+        return self.controller.asked() if self.scenario.controller.reactive else nobody_asked
 
     def _disturb(self, step: int) -> None:
         """Let the faults of the network happen that come after a step."""
@@ -353,8 +367,26 @@ class Session:
     def _settled(self) -> tuple[dict[str, int], int]:
         """Wait until the switch has handled every packet that came in; what both counted.
 
-        What slow links hold back is still to come in.
+        What slow links hold back, and what the controller hands back, is still to come in.
+
+        Raises:
+            ControllerFailed: packets go back and forth between it and the switches.
         """
+        limit_s = time.monotonic() + _HANDED_ON_LIMIT_S
+        now = self._handled_there()
+        while True:
+            counted = self._quiet()
+            before, now = now, self._handled_there()
+            if now == before:
+                return counted
+            if time.monotonic() > limit_s:
+                raise controller.ControllerFailed(
+                    f"{_HANDED_ON_LIMIT_S:g} s after the traffic packets still came to the "
+                    "controller: does its application send them in a circle?"
+                )
+
+    def _quiet(self) -> tuple[dict[str, int], int]:
+        """Wait until nothing waits at switches and links; what switch and capture counted."""
         until_s, waiting = time.monotonic() + _SETTLE_LIMIT_S, 0
         while True:
             before, waiting = waiting, self._queued().packets

@@ -65,6 +65,7 @@ def on_their_ways(document: Document, parts: Parts, known: Iterable[Fault]) -> I
         return
     yield from _never_asked_again(document, parts, parts.topology)
     yield from _parted(document, parts, parts.topology)
+    yield from _taken_by_nobody(document, parts)
 
 
 def warnings(document: Document, parts: Parts) -> Iterator[Fault]:
@@ -101,6 +102,20 @@ def _never_asked_again(document: Document, parts: Parts, topology: Topology) -> 
             if after_loss(way, controller, topology):
                 message = "links on its way lose packets, and a lost question is not asked again"
                 yield document.fault(path, message, "send udp instead", at_key=True)
+                break
+
+
+def _taken_by_nobody(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Nothing can be open for IP protocol 0: kernels answer some of its packets with an error.
+
+    How many they do not say: there is a limit to what they send a second (``icmp(7)``).
+    """
+    for path, step in parts.planned.items():
+        for sink in step.schedule.sinks() if step.schedule is not None else ():
+            if sink.protocol == 0:
+                message = f"nothing can take IP protocol 0 at {sink.host}, which would answer it"
+                hint = "give IP.proto (253 is for experiments), or a layer behind IP"
+                yield document.fault(path, message, hint, at_key=True)
                 break
 
 

@@ -186,8 +186,25 @@ class Line:
         self._words[1] = 1
 
 
-def paced(count: int, rate_pps: float, window: int, line: Line) -> Iterator[int]:
+def _others_look() -> None:
+    """What a sender does about arrivals where another program tells it of them."""
+
+
+def paced(
+    count: int,
+    rate_pps: float,
+    window: int,
+    line: Line,
+    look: Callable[[], None] = _others_look,
+) -> Iterator[int]:
     """Yield 0 to count - 1, each when its packet is due and the window lets it go.
+
+    Args:
+        count: how many packets.
+        rate_pps: at this rate.
+        window: so many at most that have not arrived.
+        line: what tells how many have.
+        look: sees to that, where the sender has to do it itself.
 
     Raises:
         Stalled: a full window stayed unanswered for `PATIENCE_S`.
@@ -198,15 +215,16 @@ def paced(count: int, rate_pps: float, window: int, line: Line) -> Iterator[int]
         wait_s = due_s - time.monotonic()
         if wait_s > 0:
             time.sleep(wait_s)
-        _wait_for_window(number, window, line)
+        _wait_for_window(number, window, line, look)
         yield number
         due_s += gap_s
 
 
-def _wait_for_window(number: int, window: int, line: Line) -> None:
+def _wait_for_window(number: int, window: int, line: Line, look: Callable[[], None]) -> None:
     arrived, since_s = line.arrived, time.monotonic()
     while number - arrived >= window:
         time.sleep(_POLL_S)
+        look()
         before, arrived = arrived, line.arrived
         if arrived != before:
             since_s = time.monotonic()

@@ -105,10 +105,14 @@ class Ping(Conversation):
         with socket.socket(echo.family, socket.SOCK_RAW, echo.protocol) as raw:
             raw.bind((address(ends.source, self.ip_version), 0))
             target = (address(ends.destination, self.ip_version), 0)
-            for number in paced(self.count, self.rate_pps, ends.window, line):
+
+            def look() -> None:
+                line.arrived += _replies(raw, echo, identifier, wait_s=0)
+
+            for number in paced(self.count, self.rate_pps, ends.window, line, look):
                 message = _message(echo, identifier, number, self.payload_octets)
                 raw.sendto(message, target)
-                line.arrived += _replies(raw, echo, identifier, wait_s=0)
+                look()
             patient_until_s = time.monotonic() + PATIENCE_S
             while line.arrived < self.count and time.monotonic() < patient_until_s:
                 line.arrived += _replies(raw, echo, identifier, wait_s=PATIENCE_S / 4)

@@ -41,6 +41,8 @@ _CHUNK: Final = 4096
 _POLL_S: Final = 0.00005
 _QUIET_POLLS: Final = 3
 _QUIET_POLL_S: Final = 0.002
+_HANDED_ON_S: Final = 30.0
+_MOST_SKIPPED: Final = 15  # batches sent without asking a controller that gets nothing
 _RMEM: Final = 6  # column of /proc/net/packet
 _MOST_PORTS: Final = 1 << 20
 _FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -64,12 +66,18 @@ class Queued(NamedTuple):
 NOTHING_QUEUED: Final = Queued(0, 0)
 
 
+def nobody_asked() -> int:
+    """How many packets a controller has handled where none is asked to handle any."""
+    return 0
+
+
 def play(
     schedule: Schedule,
     at_s: float,
     enter: Enter,
     started: Callable[[], None],
     links: Callable[[], Queued] = lambda: NOTHING_QUEUED,
+    controller: Callable[[], int] = nobody_asked,
     players: int = 1,
 ) -> dict[str, int]:
     """Send all of a schedule; return what was sent.
@@ -80,6 +88,7 @@ def play(
         enter: moves this process into a host's network namespace.
         started: called when everything is open.
         links: how much slow links hold back.
+        controller: returns when it has handled all packets that came to it, with their number.
         players: how many steps run at the same time and share the switches' queues.
     """
     with ExitStack() as opened:
@@ -93,8 +102,9 @@ def play(
             sockets[schedule.cast.number(name)] = opened.enter_context(_packet_socket(name))
         started()
         time.sleep(at_s)
-        octets = _send(schedule, sockets, _Room(queues, links, players))
-        _await_quiet(lambda: queues() + links().packets)
+        room = _Room(queues, links, _now_and_then(controller), players)
+        octets = _send(schedule, sockets, room)
+        _await_end(lambda: queues() + links().packets, controller)
     return {"packets": len(schedule), "octets_l2": octets}
 
 
@@ -105,11 +115,13 @@ class _Room:
     Attributes:
         octets: of kernel memory that waits at the switches.
         links: how much slow links hold back.
+        controller: returns when it can take more.
         players: how many fill them at the same time.
     """
 
     octets: Callable[[], int]
     links: Callable[[], Queued]
+    controller: Callable[[], None]
     players: int
 
     @property
@@ -148,8 +160,28 @@ def _send(schedule: Schedule, sockets: Mapping[int, socket.socket], room: _Room)
     return octets
 
 
+def _now_and_then(controller: Callable[[], int]) -> Callable[[], None]:
+    """Let a controller handle what came to it: always, while anything comes, else less often.
+
+    What waits there for long is handed back late, and then exporters tell late times of it.
+    """
+    before, skipped, left = -1, 0, 0
+
+    def asked() -> None:
+        nonlocal before, skipped, left
+        if left:
+            left -= 1
+            return
+        now = controller()
+        skipped = 0 if now != before else min(2 * skipped + 1, _MOST_SKIPPED)
+        before, left = now, skipped
+
+    return asked
+
+
 def _hold_back(room: _Room, sent: int) -> None:
     """Wait until there is room; as long as it gets more now and then, others fill it up."""
+    room.controller()
     before, since_s = room.lacking(), time.monotonic()
     while before:
         time.sleep(_POLL_S)
@@ -159,6 +191,19 @@ def _hold_back(room: _Room, sent: int) -> None:
         elif time.monotonic() - since_s > PATIENCE_S:
             raise Stalled(f"after {sent} packets the switches took no more")
         before = now
+
+
+def _await_end(waiting: Callable[[], int], controller: Callable[[], int]) -> None:
+    """Wait until nothing is under way, neither at the switches nor by way of the controller.
+
+    What a controller hands back goes to the next switch, and may come to it again from there. As
+    long as others send as well that may never end, so there is a limit.
+    """
+    until_s = time.monotonic() + _HANDED_ON_S
+    before, now = -1, controller()
+    while now != before and time.monotonic() < until_s:
+        _await_quiet(waiting)
+        before, now = now, controller()
 
 
 def _await_quiet(waiting: Callable[[], int]) -> None:

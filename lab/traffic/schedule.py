@@ -309,9 +309,14 @@ class Schedule:
         return sound
 
     def sinks(self) -> tuple[Sink, ...]:
-        """What must be open while it is played, or the kernels would send ICMP errors."""
+        """What must be open while it is played, or the kernels would send ICMP errors.
+
+        IP protocol 0, which nothing can be open for, is there as well (`lab.scenario.ways`); but
+        not fragments of it without the first one, which nobody puts together or answers.
+        """
         packets = self.packets
         silent = np.isin(packets.protocol, (TCP, ICMP, ICMPV6))
+        silent |= (packets.protocol == 0) & packets.fragment & (packets.transport == 0)
         ends = self._ends(self._addressed_to_its_host() & ~silent)
         return tuple(end for end in ends if end.protocol != UDP or end.port)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -198,3 +199,41 @@ def test_a_crash_is_no_verdict(monkeypatch):
     result = invoke("list")
     assert result.exit_code == 3
     assert "a fault of flowlab itself: ZeroDivisionError" in result.output
+
+
+INTERRUPTED = """
+import builtins, os, runpy, signal, sys
+
+real = builtins.__import__
+
+def imported(name, *rest, **named):
+    if name == MODULE:
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *rest, **named)
+
+builtins.__import__ = imported
+signal.signal(signal.SIGINT, HANDLER)
+sys.argv = ["flowlab", "list"]
+runpy.run_module("lab", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "handler", "code", "said"),
+    [
+        ("click", "signal.default_int_handler", 130, "flowlab: interrupted\n"),
+        (
+            "lab.library",  # the command imports it
+            "signal.default_int_handler",
+            130,
+            "flowlab: interrupted; what was running ends with it\n",
+        ),
+        ("click", "signal.SIG_IGN", 0, ""),  # as in the background of a script
+    ],
+)
+def test_control_c_is_a_line_and_not_a_traceback_however_early(module, handler, code, said):
+    text = INTERRUPTED.replace("MODULE", repr(module)).replace("HANDLER", handler)
+    done = subprocess.run(
+        (sys.executable, "-c", text), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, said)

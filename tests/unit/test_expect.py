@@ -213,6 +213,21 @@ def test_behind_a_link_that_loses_packets_the_wire_tells_how_many():
     assert (behind.path, behind.packets, behind.perhaps) == (("s1", "s3"), None, True)
 
 
+@pytest.mark.parametrize(
+    ("port", "there"),
+    [
+        (1, [(("s2",), ("s2-eth1", "s2-eth3"), 10, False)]),
+        (3, [(("s2",), ("s2-eth1",), 10, False), ((), ("s2-eth3",), None, True)]),
+    ],
+)
+def test_a_probe_at_a_port_that_loses_packets_sees_what_is_left(port, there):
+    tree = {"tree": {"depth": 2, "fanout": 2, "loss_percent": 5}}
+    case = scenario(topology=tree, exporters=[{"softflowd": {"at": "s2", "port": port}}])
+    *near, behind = expected(case).flows
+    assert [(flow.path, flow.ports, flow.packets, flow.perhaps) for flow in near] == there
+    assert (behind.path, behind.packets, behind.perhaps) == (("s1", "s3"), None, True)
+
+
 def test_what_an_access_list_drops_is_expected_at_the_first_switch_and_nobody_waits_for_it():
     denied = {"access-list": {"deny": [{"protocol": "udp"}]}}
     whole = expected(scenario(controller=denied))

@@ -22,7 +22,7 @@ QUEUE_OCTETS = 212_992
 
 
 def room(octets=0, queued=NOTHING_QUEUED, players=1):
-    return player._Room(lambda: octets, lambda: queued, players)
+    return player._Room(lambda: octets, lambda: queued, lambda: None, players)
 
 
 def test_two_players_may_have_the_same_sink_at_once_for_each_version_of_ip():
@@ -72,3 +72,37 @@ def test_what_is_held_back_is_waited_for_as_long_as_it_gets_less(monkeypatch):
     left = iter([*range(40, 0, -1), 0, 0, 0, "asked once more"])
     player._await_quiet(lambda: next(left))
     assert list(left) == ["asked once more"]
+
+
+@pytest.mark.parametrize(
+    ("handled", "looks"),
+    [
+        ([0, 0], 1),  # nobody asked: once is enough
+        ([7, 7], 1),
+        ([7, 9, 12, 12], 3),  # what it hands back comes to it again at the next switch
+    ],
+)
+def test_sinks_stay_open_until_nothing_more_comes_to_the_controller(monkeypatch, handled, looks):
+    happened = []
+    monkeypatch.setattr(player, "_await_quiet", lambda waiting: happened.append(waiting()))
+    answers = iter(handled)
+    player._await_end(lambda: 0, lambda: next(answers))
+    assert (len(happened), list(answers)) == (looks, [])
+
+
+def test_packets_that_go_in_a_circle_are_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(player, "_HANDED_ON_S", 0.01)
+    player._await_end(lambda: 0, itertools.count().__next__)
+
+
+def test_a_controller_is_asked_less_and_less_often_while_nothing_comes_to_it():
+    handled, asked, batch = [*range(5), *[4] * 40, 5, 6, 7], [], 0
+
+    def controller():
+        asked.append(batch)
+        return handled[batch]
+
+    hold = player._now_and_then(controller)
+    for batch in range(len(handled)):  # noqa: B007 (the controller looks at it)
+        hold()
+    assert asked == [0, 1, 2, 3, 4, 5, 7, 11, 19, 35]

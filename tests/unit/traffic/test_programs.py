@@ -85,6 +85,15 @@ def test_the_window_follows_what_arrives():
         line.arrived += 1
 
 
+def test_who_sees_to_arrivals_itself_does_so_while_the_window_is_full():
+    line = Line()
+
+    def look():
+        line.arrived += 1
+
+    assert list(paced(20, 1e6, 2, line, look)) == list(range(20))
+
+
 def test_pacing_keeps_the_rate_on_average():
     line = Line()
     line.arrived = 10**6

@@ -134,6 +134,16 @@ def test_sinks_take_what_kernels_would_complain_about():
     assert sent(*packets).sinks() == (Sink("h2", 4, 17, 53), Sink("h2", 4, 50, 0))
 
 
+def test_fragments_of_protocol_0_without_the_first_one_need_no_sink():
+    def of_protocol_0(**fields):
+        ip = IP(src="10.0.0.1", dst="10.0.0.2", proto=0, **fields)
+        return bytes(Ether(src=H1, dst=H2) / ip / Raw(b"x" * 8))
+
+    assert sent(of_protocol_0(frag=8)).sinks() == ()
+    for fields in ({}, {"flags": "MF"}):
+        assert sent(of_protocol_0(**fields)).sinks() == (Sink("h2", 4, 0, 0),)
+
+
 def test_repeating_keeps_the_pace_and_the_order():
     twice = sent(b"a" * 14, b"b" * 14).repeated(2, 0.5)
     assert twice.at_s == pytest.approx([0, 0.1, 0.6, 0.7])
