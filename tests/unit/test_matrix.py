@@ -10,11 +10,13 @@ from click.testing import CliRunner
 
 from collector.check import Break, Outcome, Verdict
 from collector.conform import Compared, Result
-from collector.corpus.case import Case, Manifest, WrongCaseError, read_truth
+from collector.corpus.case import EXPORTS, TRUTH, Case, Manifest, Truth, WrongCaseError, read_truth
+from collector.corpus.case import truth_text as text_of
+from collector.recording import Writer
 from lab.cli import main
-from lab.conform.run import NoCollector, chosen, told_apart
+from lab.conform.run import Collector, NoCollector, _outcome, chosen, told_apart
 from lab.conform.run import Outcome as Came
-from lab.conform.session import _by_exporter
+from lab.conform.session import Told, _by_exporter
 from lab.report import junit, matrix
 from lab.runner import Ran
 
@@ -51,6 +53,15 @@ def test_versions_are_in_all_reports():
     (told,) = ET.fromstring(matrix.junit(outcomes, versions)).iter("property")
     assert told.attrib == {"name": "version", "value": "mine 1.2"}
     assert "mine 1.2" in matrix.page(outcomes, versions)
+
+
+def test_a_case_without_datagrams_is_no_pass(tmp_path):
+    Writer(tmp_path / EXPORTS).close()
+    (tmp_path / TRUTH).write_text(text_of(Truth([], {"datagrams": 0})), encoding="utf-8")
+    case = Case(tmp_path, MANIFEST)
+    one = _outcome(case, Collector("flowlab"), Told(0, None, [], {"datagrams": 0}), 0.0)
+    assert one.result == Result.NO_RESULT
+    assert "has no datagrams: there is nothing to compare" in one.why
 
 
 def test_cases_of_one_name_are_called_by_their_paths():
