@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -133,3 +134,19 @@ def test_who_takes_no_netflow_cannot_be_flooded_with_it(tmp_path):
     mine.write_text(LINE.format("mine") + COLUMNS + "takes: [sflow]\n", encoding="utf-8")
     ran = CliRunner().invoke(main, ["limit", "--collector", str(mine)])
     assert (ran.exit_code, "does not take netflow" in ran.output) == (2, True)
+
+
+def test_who_cannot_express_ipfix_is_not_flooded_with_it(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    cannot = 'cannot: {ipfix: "reads v5 only"}\n'
+    mine.write_text(LINE.format("mine") + COLUMNS + cannot, encoding="utf-8")
+    ran = CliRunner().invoke(main, ["limit", "--collector", str(mine)])
+    assert ran.exit_code == 2
+    assert "mine cannot express what is sent, IPFIX: reads v5 only" in ran.output
+
+
+def test_replay_of_a_pipe_is_refused_as_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    ran = CliRunner().invoke(main, ["replay", str(tmp_path / "pipe"), "--to", "127.0.0.1:2055"])
+    assert ran.exit_code == 2
+    assert "is a pipe or a device" in ran.output
