@@ -231,16 +231,18 @@ def _send(plan: Plan, target: str, rate: float | None) -> None:
     if not (host and colon and port.isdigit() and 0 < int(port) <= 0xFFFF):
         _wrong_target(target)
     try:
-        sent, records, took_s = send(plan, host.strip("[]"), int(port), rate)
+        sent = send(plan, host.strip("[]"), int(port), rate)
     except (NotEncodableError, WrongFile) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
     except OSError as refused:
         stop(Exit.CANNOT_RUN, f"{target}: {refused}")
-    per_s = sent / took_s if took_s else 0.0
+    per_s = sent.datagrams / sent.took_s if sent.took_s else 0.0
     click.echo(
-        f"{target}: {sent} datagrams, {records} records in {took_s:.2f} s "
+        f"{target}: {sent.datagrams} datagrams, {sent.records} records in {sent.took_s:.2f} s "
         f"({per_s:,.0f} datagrams/s)"
     )
+    if sent.refused:
+        click.echo(f"  nobody listens at {host.strip('[]')} port {port}", err=True)
 
 
 def _wrong_target(target: str) -> NoReturn:

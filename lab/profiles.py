@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import shutil
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from collector.corpus.case import Case
     from collector.decode import Datagrams
-    from collector.encode import Sent
+    from collector.encode import Sent as Encoded
     from collector.generate.exporting import Block
     from lab.disturbances import Disturbance
 
@@ -213,8 +214,25 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
     return Generated(totals, Truth(sorted(flows, key=_order), counts))
 
 
-def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int, int, float]:
-    """Send the datagrams: how many, with how many records, in how many seconds from the first.
+@dataclass(frozen=True)
+class Sent:
+    """What was sent.
+
+    Attributes:
+        datagrams: how many.
+        records: of flows, in them.
+        took_s: from the first one.
+        refused: whether an answer came that nobody listens there.
+    """
+
+    datagrams: int
+    records: int
+    took_s: float
+    refused: bool
+
+
+def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> Sent:
+    """Send the datagrams.
 
     While some are sent the next ones are made. Without a rate many are made before the first one
     leaves: so they leave as fast as the kernel takes them, not as fast as they are made.
@@ -240,15 +258,17 @@ def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int,
                 datagrams += len(sent.offset)
                 records += told
             some = coming.result()
-    return datagrams, records, time.perf_counter() - began_s
+        took_s = time.perf_counter() - began_s
+        refused = out.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+    return Sent(datagrams, records, took_s, refused)
 
 
-def _made(source: Iterator[Block], octets: int) -> list[tuple[Sent, int]]:
+def _made(source: Iterator[Block], octets: int) -> list[tuple[Encoded, int]]:
     """The next blocks, each with its number of records, until they have so many octets.
 
     There is one at least, unless there are no more.
     """
-    some: list[tuple[Sent, int]] = []
+    some: list[tuple[Encoded, int]] = []
     for block in source:
         some.append((block.sent, len(block.records["tuple"])))
         octets -= len(block.sent.buffer)
@@ -261,9 +281,7 @@ _UNLIMITED_DPS: Final = 1e12
 """More than any machine: all is due at once."""
 
 
-def _send_stored(
-    plan: Plan, host: str, port: int, rate_dps: float | None
-) -> tuple[int, int, float]:
+def _send_stored(plan: Plan, host: str, port: int, rate_dps: float | None) -> Sent:
     """Several exporters, or what faults left."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / EXPORTS
@@ -272,7 +290,8 @@ def _send_stored(
     due = replay.at_rate(len(datagrams), rate_dps or _UNLIMITED_DPS)
     targets = dict.fromkeys(FAMILIES, replay.Target(host, port))
     done = replay.replay(datagrams, targets, due)
-    return done.datagrams, generated.truth.counts["records"] or 0, done.took_s
+    records = generated.truth.counts["records"] or 0
+    return Sent(done.datagrams, records, done.took_s, bool(done.refused))
 
 
 def in_order(stored: Sequence[Datagrams]) -> Datagrams:

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from collector.backends import BACKENDS
 from collector.check import Break, Outcome, Verdict
-from collector.conform import Compared, Result
+from collector.conform import Compared, Finding, Result
 from collector.corpus.case import EXPORTS, TRUTH, Case, Manifest, Truth, WrongCaseError, read_truth
 from collector.corpus.case import truth_text as text_of
 from collector.recording import Writer
 from lab.cli import main
+from lab.conform.evidence import evidence
 from lab.conform.run import Collector, NoCollector, _outcome, chosen, told_apart
 from lab.conform.run import Outcome as Came
 from lab.conform.session import Told, _by_exporter
+from lab.profiles import Plan, read_profile, write
 from lab.report import junit, matrix
 from lab.runner import Ran
 
@@ -63,6 +66,22 @@ def test_a_case_without_datagrams_is_no_pass(tmp_path):
     one = _outcome(case, Collector("flowlab"), Told(0, None, [], {"datagrams": 0}), 0.0)
     assert one.result == Result.NO_RESULT
     assert "has no datagrams: there is nothing to compare" in one.why
+
+
+def test_evidence_of_unapplied_sampling_has_the_octets_that_say_the_rate(tmp_path):
+    for name in ("router-netflow5-sampled", "router-netflow5"):
+        case = write(Plan.of(read_profile(name)), name, tmp_path / name)
+        row = case.truth().flows[0]
+        finding = Finding({"exporter": row["exporter"]}, row["flow"], "packets", 100, 1)
+        (found,) = evidence(case, [finding], BACKENDS["flowlab"])
+        names = [line[2] for line in found.lines]
+        if name == "router-netflow5":
+            assert names == ["packetDeltaCount"]
+            assert "sampling" not in found.title
+        else:
+            assert names == ["sampling", "packetDeltaCount"]
+            assert found.lines[0][:2] == (22, "80 64")
+            assert found.title.endswith("; sampling 1 in 100")
 
 
 def test_cases_of_one_name_are_called_by_their_paths():

@@ -47,10 +47,21 @@ def test_it_is_sent(options):
         collector.settimeout(5)
         ran = run("router-netflow5", "--to", f"127.0.0.1:{collector.getsockname()[1]}", *options)
         assert ran.exit_code == 0, ran.output
+        assert "nobody listens" not in ran.output
         sent = int(re.search(r"(\d+) datagrams", ran.output)[1])
         got = [collector.recv(2_000) for _ in range(sent)]
     assert sent == (14 if "--fault" in options else 7)
     assert {one[:2] for one in got} == {b"\0\5"}
+
+
+@pytest.mark.parametrize("options", [(), ("--fault", "duplicate=10")])
+def test_that_nobody_listens_is_said(options):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    ran = run("router-netflow5", "--to", f"127.0.0.1:{port}", *options)
+    assert ran.exit_code == 0
+    assert f"nobody listens at 127.0.0.1 port {port}" in ran.output
 
 
 def test_faults_befall_a_recorded_case(tmp_path):
