@@ -48,6 +48,8 @@ _TEMPLATE_VERSIONS: Final = {"netflow9": NETFLOW9, "ipfix": IPFIX}
 TELL_RESTARTS: Final = ("netflow5",)
 """Both their clocks are in the header, to the millisecond. sFlow's uptime may be of whole seconds,
 and IPFIX comes from a new socket, which is a new sequence."""
+_REORDERED: Final = 1 << 16
+"""A number further back than this was not overtaken."""
 COUNT_RECORDS: Final = ("netflow5", "ipfix")
 """Their sequence numbers count records; those of the others count datagrams."""
 
@@ -272,11 +274,11 @@ def _missing(
 
 
 def _runs(seen: Sequence[_Anatomy], numbers: Sequence[int]) -> list[list[int]]:
-    """The datagrams of a sequence, apart where it began anew: where its number goes back."""
+    """The datagrams of a sequence, apart where it began anew: back to its first number, or far."""
     runs = [[numbers[0]]]
     for before, number in pairwise(numbers):
-        step = (seen[number].counted - seen[before].counted) % (1 << 32)
-        if step >= 1 << 31:
+        back = (seen[before].counted - seen[number].counted) % (1 << 32)
+        if 0 < back <= 1 << 31 and (seen[number].counted <= 1 or back > _REORDERED):
             runs.append([])
         runs[-1].append(number)
     return runs

@@ -521,10 +521,18 @@ def from_case(case: Case, fault: Sequence[Disturbance], folder: Path) -> Case:
         folder: of the new case.
 
     Raises:
-        WrongFile: nothing is left, or nobody can know what is true of what is left; then nothing
-            has been written.
+        WrongFile: nothing is left, or nobody can know what is true of what is left; or faults
+            befell the case before. Then nothing has been written.
     """
-    old = case.manifest
+    old, counts = case.manifest, case.truth().counts
+    if _BROKEN.intersection(old.features) or any(
+        counts.get(name, 0) != 0 for name in ("missing", "duplicates", "undecodable")
+    ):
+        # What is left is known by what was sent, and of that only a part is there.
+        raise WrongFile(
+            "faults befell its datagrams before, or some were lost: give all faults at once, for "
+            f"the case or profile that was whole; this one comes of: {old.remake}"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         exports = Path(scratch) / EXPORTS
         truth = befall(case.exports, exports, fault, old.habits, case.truth().flows)
@@ -538,6 +546,9 @@ def from_case(case: Case, fault: Sequence[Disturbance], folder: Path) -> Case:
             remake=f"{old.remake}; then flowlab generate DIR{_options(fault)} --out BROKEN",
         )
         return write_case(folder, manifest, truth, exports)
+
+
+_BROKEN: Final = frozenset(_FEATURE_OF.values())
 
 
 def seeded(faults: Iterable[Disturbance], seed: int) -> tuple[Disturbance, ...]:

@@ -95,6 +95,17 @@ def test_a_case_says_how_it_is_made_again_with_the_faults_of_the_command(tmp_pat
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.parametrize("befell", ["drop=20", "duplicate=30", "reorder=30", "corrupt=20"])
+def test_what_faults_befell_is_broken_no_further(befell, tmp_path):
+    """What is true would have to be known of datagrams that are not there."""
+    assert run("softflowd", "--fault", befell, "--out", tmp_path / "one").exit_code == 0
+    ran = run(tmp_path / "one", "--fault", "drop=20:9", "--out", tmp_path / "two")
+    assert ran.exit_code == 2
+    assert "give all faults at once" in ran.output
+    assert f"flowlab generate softflowd --seed 1 --fault {befell}:1 --out DIR" in ran.output
+    assert not (tmp_path / "two").exists()
+
+
 def test_so_does_one_that_was_made_of_another(tmp_path):
     whole = CORPUS / "recorded" / "softflowd-ipfix"
     assert run(whole, "--fault", "drop=20:7", "--out", tmp_path / "one").exit_code == 0
@@ -176,7 +187,8 @@ def test_a_biflow_is_one_record_and_two_flows(tmp_path):
     assert truth.counts["duplicates"] > 5
     assert len({str(sorted(row["flow"].items())) for row in truth.flows}) > 90
     assert 40 < sum(row.get("reverse", False) for row in truth.flows) < len(truth.flows) / 2
-    again = run(tmp_path / "case", "--fault", "drop=1", "--out", tmp_path / "less")
+    assert run("biflows", "--out", tmp_path / "whole").exit_code == 0
+    again = run(tmp_path / "whole", "--fault", "drop=1", "--out", tmp_path / "less")
     assert again.exit_code == 0, again.output
     assert any(row.get("reverse") for row in read_case(tmp_path / "less").truth().flows)
 
