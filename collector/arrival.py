@@ -12,14 +12,24 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from collector.decode import PORTS, SFLOW, STANDARD, decode
 from collector.decode.address import ip_text
+from collector.decode.layout import Field
+from collector.decode.templates import (
+    FIRST_DATA_SET,
+    IPFIX,
+    NETFLOW9,
+    TEMPLATE_SETS,
+    Definition,
+    read_templates,
+)
 from collector.flows import observed, summed
 
 if TYPE_CHECKING:
@@ -34,11 +44,12 @@ if TYPE_CHECKING:
 NO_TEMPLATE: Final = "no template "
 _VERSIONS: Final = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 _HEADER_OCTETS: Final = {"netflow9": 20, "ipfix": 16}
-_TEMPLATE_SETS: Final = {"netflow9": (0, 1), "ipfix": (2, 3)}
-_FIRST_DATA_SET: Final = 256
+_TEMPLATE_VERSIONS: Final = {"netflow9": NETFLOW9, "ipfix": IPFIX}
 TELL_RESTARTS: Final = ("netflow5",)
 """Both their clocks are in the header, to the millisecond. sFlow's uptime may be of whole seconds,
 and IPFIX comes from a new socket, which is a new sequence."""
+_REORDERED: Final = 1 << 16
+"""A number further back than this was not overtaken."""
 COUNT_RECORDS: Final = ("netflow5", "ipfix")
 """Their sequence numbers count records; those of the others count datagrams."""
 
@@ -76,11 +87,13 @@ class Known:
         flows: in the columns of `collector.flows.FLOWS`.
         accounts: of the datagrams of each sender.
         records: how many tell of flows; a biflow is one, and two rows of `flows` count it.
+        doubtful: why nobody can know what some of the data says, in words; empty: all can be known.
     """
 
     flows: pl.DataFrame
     accounts: Mapping[Sender, Account]
     records: int
+    doubtful: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------ what a collector makes of it
@@ -195,15 +208,19 @@ def knowable(
         records += [_numbered(columns, which) for columns in observed(decoded)]
     accounts: dict[Sender, Account] = defaultdict(Account)
     known: list[Columns] = []
+    doubtful: list[str] = []
     count = 0
+    meant = _meanings(seen, range(len(seen)))
     for life in _lives(len(arrived), lives):
         order = [fate[row] for row in life.tolist() if row in fate]
         for number, copies in Counter(order).items():
             accounts[seen[number].sender].duplicates += copies - 1
-        unread = _unread(seen, set(order))
+        told = order if as_they_came else list(dict.fromkeys(order))
+        unread, doubts = _unread(seen, told, meant)
+        doubtful += doubts
         for number, sets in unread.items():
             accounts[seen[number].sender].waiting += len(sets)
-        _missing(seen, units, set(order), set(unread), accounts)
+        _missing(seen, units, order, set(unread), accounts)
         _restarts(sent, seen, set(order), restarted_ns, accounts)
         times = np.bincount(np.array(order, np.int64), minlength=len(sent))
         for copy in range(int(times.max(initial=0)) if as_they_came else 1):
@@ -211,7 +228,7 @@ def knowable(
             here = [columns for columns in left if len(np.asarray(columns["origin"]))]
             known += here
             count += _records(here)
-    return Known(summed(known), accounts, count)
+    return Known(summed(known), accounts, count, tuple(doubtful))
 
 
 def _records(tables: Sequence[Columns]) -> int:
@@ -224,11 +241,16 @@ def _records(tables: Sequence[Columns]) -> int:
 def _missing(
     seen: Sequence[_Anatomy],
     units: NDArray[np.int64],
-    came: set[int],
+    order: Sequence[int],
     unread: set[int],
     accounts: dict[Sender, Account],
 ) -> None:
-    """Add what is missing in each sequence between the first and the last that came."""
+    """Add what is missing in each sequence between the first and the last that came.
+
+    Between what an exporter sent before and after it began to count anew, nothing is missing that
+    numbers show; and if the first that it sent then did not come, nobody can tell where it began.
+    """
+    came = set(order)
     sequences: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, one in enumerate(seen):
         sequences[one.sequence].append(number)
@@ -238,14 +260,54 @@ def _missing(
             continue
         sender = seen[here[0]].sender
         account = accounts[sender]
+        runs = _runs(seen, numbers)
         if sender.protocol in COUNT_RECORDS and unread.intersection(here):
             account.missing = None
+        missing = sum(_between(units, run, came) for run in runs)
+        if not _told_apart(runs, order) or (
+            # The numbers of the second run hide what is missing in the first.
+            missing and _came(runs, came) > 1 and sender.protocol not in TELL_RESTARTS
+        ):
+            account.missing = None
         if account.missing is not None:
-            account.missing += sum(
-                int(units[number])
-                for number in numbers
-                if here[0] < number < here[-1] and number not in came
-            )
+            account.missing += missing
+
+
+def _runs(seen: Sequence[_Anatomy], numbers: Sequence[int]) -> list[list[int]]:
+    """The datagrams of a sequence, apart where it began anew: back to its first number, or far."""
+    runs = [[numbers[0]]]
+    for before, number in pairwise(numbers):
+        back = (seen[before].counted - seen[number].counted) % (1 << 32)
+        if 0 < back <= 1 << 31 and (seen[number].counted <= 1 or back > _REORDERED):
+            runs.append([])
+        runs[-1].append(number)
+    return runs
+
+
+def _came(runs: Sequence[Sequence[int]], came: Collection[int]) -> int:
+    """Of how many runs anything came."""
+    return sum(any(number in came for number in run) for run in runs)
+
+
+def _told_apart(runs: Sequence[Sequence[int]], order: Sequence[int]) -> bool:
+    """Whether what came of each run came behind the run before, and from its beginning on."""
+    if len(runs) == 1:
+        return True
+    run_of = {number: index for index, run in enumerate(runs) for number in run}
+    indices = [run_of[number] for number in order if number in run_of]
+    came = set(order)
+    began = all(runs[index][0] in came for index in set(indices) if index != indices[0])
+    return began and indices == sorted(indices)
+
+
+def _between(units: NDArray[np.int64], run: Sequence[int], came: Collection[int]) -> int:
+    """Units of a run that did not come although others before and behind them did."""
+    here = [number for number in run if number in came]
+    return sum(
+        int(units[number])
+        for number in run
+        if here and here[0] < number < here[-1] and number not in came
+    )
 
 
 def _restarts(
@@ -266,15 +328,83 @@ def _restarts(
         account.restarts += sum(times[0] < moment < times[-1] for moment in restarted_ns)
 
 
-def _unread(seen: Sequence[_Anatomy], here: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
-    """The data sets, by datagram, whose template never came, before or after them."""
-    known: set[tuple[object, ...]] = set().union(*(seen[number].defines for number in here))
-    unread: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for number in here:
-        for part in seen[number].sets:
-            if not part.needs & known:
-                unread[number].append((part.begin, part.end))
-    return dict(unread)
+_Place: TypeAlias = tuple[int, int]
+"""The index of a datagram in an order, and of a data set in it."""
+
+
+def _unread(
+    seen: Sequence[_Anatomy], order: Sequence[int], meant: Mapping[_Place, _Meaning | None]
+) -> tuple[dict[int, list[tuple[int, int]]], list[str]]:
+    """The data sets that cannot be read, by datagram; and which ones nobody can know how to read.
+
+    Args:
+        seen: all datagrams that were sent.
+        order: which of them came, in order of arrival.
+        meant: what each data set was, in the order of sending.
+    """
+    unread: dict[int, dict[tuple[int, int], None]] = defaultdict(dict)
+    doubts: list[str] = []
+    came = {part.key for number in order for part in seen[number].defines}
+    for (index, which), meaning in _meanings(seen, order).items():
+        number = order[index]
+        part = seen[number].sets[which]
+        right = meant[number, which]
+        if meaning is None:
+            unread[number][part.begin, part.end] = None
+        if meaning == right or (meaning is None and part.key not in came):
+            continue
+        how = "was redefined" if meaning else "was withdrawn"
+        doubts.append(
+            f"datagram {index + 1} of the readable ones has data of template {part.key[-1]}, which "
+            f"{how} meanwhile"
+        )
+    return {number: list(sets) for number, sets in unread.items()}, doubts
+
+
+def _meanings(seen: Sequence[_Anatomy], order: Sequence[int]) -> dict[_Place, _Meaning | None]:
+    """What each data set is, if datagrams come in this order; None: no template says it.
+
+    It is what the template says that is valid when it comes. What comes before any is read by the
+    first that follows: datagrams overtake each other.
+    """
+    valid: dict[_Key, _Meaning | None] = {}
+    by_socket: dict[_Key, dict[_Key, _Meaning]] = defaultdict(dict)
+    early: dict[_Key, list[_Place]] = defaultdict(list)
+    found: dict[_Place, _Meaning | None] = {}
+    for index, number in enumerate(order):
+        which = 0
+        for part in seen[number].parts:
+            if isinstance(part, _Set):
+                found[index, which] = valid.get(part.key)
+                if part.key not in valid:
+                    early[part.key].append((index, which))
+                which += 1
+            elif part.meaning is None:
+                valid.update(dict.fromkeys(_withdrawn(part, valid)))
+            else:
+                valid[part.key] = part.meaning
+                found.update(dict.fromkeys(early.pop(part.key, ()), part.meaning))
+                if part.socket is not None:
+                    by_socket[part.socket][part.key] = part.meaning
+    for index, which in [place for place, meaning in found.items() if meaning is None]:
+        socket = seen[order[index]].sets[which].socket
+        others = set(by_socket[socket].values()) if socket is not None else set()
+        if len(others) == 1:
+            (found[index, which],) = others
+    return found
+
+
+def _withdrawn(part: _Define, valid: Mapping[_Key, _Meaning | None]) -> list[_Key]:
+    """The templates that are valid and that a withdrawal takes back: one, or all of its kind."""
+    *where, template = part.key
+    if template >= FIRST_DATA_SET:
+        return [part.key] if valid.get(part.key) else []
+    options = template == TEMPLATE_SETS[IPFIX][1]
+    return [
+        key
+        for key, meaning in valid.items()
+        if meaning and list(key[:-1]) == where and bool(meaning[1]) == options
+    ]
 
 
 def _only(
@@ -323,14 +453,32 @@ def _fate(sent: Datagrams, arrived: Datagrams) -> list[int]:
 # ------------------------------------------------------------------ one datagram
 
 
+_Key: TypeAlias = tuple[Sender, Any, int]
+"""Where the number of a template means something: the sender, its domain or socket, the number."""
+_Meaning: TypeAlias = tuple[tuple[Field, ...], int]
+"""The fields of a template, and how many of them are its scope."""
+
+
 @dataclass(frozen=True)
 class _Set:
     """A data set."""
 
     begin: int
     end: int
-    needs: frozenset[tuple[object, ...]]
-    """One of these templates."""
+    key: _Key
+    """Of its template."""
+    socket: _Key | None
+    """Likewise, if templates serve all domains of their socket."""
+
+
+@dataclass(frozen=True)
+class _Define:
+    """A template, or its withdrawal."""
+
+    key: _Key
+    socket: _Key | None
+    meaning: _Meaning | None
+    """None: withdrawn, and with a number that is no template's all of them."""
 
 
 @dataclass(frozen=True)
@@ -340,16 +488,26 @@ class _Anatomy:
     Attributes:
         sender: whose it is.
         sequence: what its sequence number counts for.
+        counted: that number.
         units: by how much it moves that on; IPFIX's data records are not counted yet.
-        defines: templates in it.
-        sets: data sets in it.
+        parts: templates and data sets in it, in their order.
     """
 
     sender: Sender
     sequence: tuple[object, ...]
+    counted: int
     units: int
-    defines: frozenset[tuple[object, ...]] = frozenset()
-    sets: tuple[_Set, ...] = field(default=())
+    parts: tuple[_Set | _Define, ...] = ()
+
+    @cached_property
+    def sets(self) -> tuple[_Set, ...]:
+        """The data sets."""
+        return tuple(part for part in self.parts if isinstance(part, _Set))
+
+    @cached_property
+    def defines(self) -> tuple[_Define, ...]:
+        """The templates, and their withdrawals."""
+        return tuple(part for part in self.parts if isinstance(part, _Define))
 
 
 def _anatomy(datagrams: Datagrams, row: int, habits: Mapping[str, Habits]) -> _Anatomy:
@@ -358,29 +516,31 @@ def _anatomy(datagrams: Datagrams, row: int, habits: Mapping[str, Habits]) -> _A
     sender = _sender(datagrams, row)
     protocol = sender.protocol
     if protocol == "sflow5":
-        length = 4 if data[4:8] == b"\0\0\0\1" else 16
-        return _Anatomy(sender, (sender, data[8 : 12 + length]), 1)
+        at = 12 + (4 if data[4:8] == b"\0\0\0\1" else 16)
+        return _Anatomy(sender, (sender, data[8:at]), _number(data, at), 1)
     if protocol == "netflow5":
-        return _Anatomy(sender, (sender, data[20:22]), int.from_bytes(data[2:4], "big"))
+        units = int.from_bytes(data[2:4], "big")
+        return _Anatomy(sender, (sender, data[20:22]), _number(data, 16), units)
     at = _HEADER_OCTETS[protocol]
     domain, socket = data[at - 4 : at], int(datagrams.source_port[row])
     own = habits.get(sender.address)
     shared = own is not None and own.templates_serve_all_domains
-    defines: set[tuple[object, ...]] = set()
-    sets: list[_Set] = []
+    version = _TEMPLATE_VERSIONS[protocol]
+    counted = _number(data, at - 8)
+    parts: list[_Set | _Define] = []
     while at + 4 <= len(data):
         number, length = struct.unpack_from("!HH", data, at)
         end = at + max(length, 4)
-        if number in _TEMPLATE_SETS[protocol]:
-            options = number == _TEMPLATE_SETS[protocol][1]
-            for template in _templates(data[at + 4 : end], protocol, options=options):
-                defines.add((sender, domain, template))
-                if shared:
-                    defines.add((sender, socket, template))
-        elif number >= _FIRST_DATA_SET:
-            exact = (sender, domain, number)
-            needs = {exact, (sender, socket, number)} if shared else {exact}
-            sets.append(_Set(at, end, frozenset(needs)))
+        if number in TEMPLATE_SETS[version]:
+            options = number == TEMPLATE_SETS[version][1]
+            for one in read_templates(data[at + 4 : end], options=options, version=version):
+                if isinstance(one, Definition):
+                    meaning = (one.layout.fields, one.layout.scopes) if one.layout else None
+                    everywhere = (sender, socket, one.template) if shared else None
+                    parts.append(_Define((sender, domain, one.template), everywhere, meaning))
+        elif number >= FIRST_DATA_SET:
+            everywhere = (sender, socket, number) if shared else None
+            parts.append(_Set(at, end, (sender, domain, number), everywhere))
         at = end
     per_socket = own is not None and own.ipfix_sequence == "per socket"
     sequence = (
@@ -390,26 +550,12 @@ def _anatomy(datagrams: Datagrams, row: int, habits: Mapping[str, Habits]) -> _A
         if per_socket
         else (sender, domain, socket)
     )
-    units = 1 if protocol == "netflow9" else 0
-    return _Anatomy(sender, sequence, units, frozenset(defines), tuple(sets))
+    return _Anatomy(sender, sequence, counted, 1 if protocol == "netflow9" else 0, tuple(parts))
 
 
-def _templates(content: bytes, protocol: str, *, options: bool) -> Iterator[int]:
-    """The numbers of the templates in a set."""
-    at = 0
-    while at + 4 <= len(content):
-        number, fields = struct.unpack_from("!HH", content, at)
-        if number < _FIRST_DATA_SET:
-            return  # padding
-        yield number
-        if options and protocol == "netflow9":
-            scopes, others = struct.unpack_from("!HH", content, at + 2)
-            at += 6 + scopes + others
-            continue
-        at += 6 if options else 4
-        for _ in range(fields):
-            enterprise = protocol == "ipfix" and content[at] & 0x80
-            at += 8 if enterprise else 4
+def _number(data: bytes, at: int) -> int:
+    """The four octets of a number."""
+    return int.from_bytes(data[at : at + 4], "big")
 
 
 def _sender(datagrams: Datagrams, row: int) -> Sender:

@@ -31,6 +31,19 @@ _NOW_MS: Final = _NOW_NS // 1_000_000
 _DOMAIN: Final = 1
 _SEQUENCE: Final = slice(8, 12)
 """Of an IPFIX message (RFC 7011 section 3.1)."""
+FLOW: Final = {
+    "protocol": "ipfix",
+    "family": "netflow",
+    "flow": {
+        "sourceIPv4Address": "10.0.0.1",
+        "destinationIPv4Address": "10.0.0.2",
+        "protocolIdentifier": 6,
+        "sourceTransportPort": 1024,
+        "destinationTransportPort": 443,
+    },
+    "sampling": 1,
+}
+"""One like those that are sent, for who may be unable to express any of them."""
 _FIELDS: Final = {
     "sourceIPv4Address": 4,
     "destinationIPv4Address": 4,

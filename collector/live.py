@@ -170,8 +170,8 @@ class Collector:
         self._thread.start()
         self._yield_to_receivers()
         try:
-            for port in self.ports:
-                port.bind()
+            for port, place in zip(self.ports, places, strict=True):
+                _open(port, place)
         except OSError:
             self.__exit__(*sys.exc_info())
             raise
@@ -332,6 +332,18 @@ class Collector:
         """Begin new files; their datagrams are numbered from 1 again."""
         self._store.rotate()
         self._in_file = 0
+
+
+def _open(port: Port, place: Listen) -> None:
+    """Open a port.
+
+    Raises:
+        OSError: it cannot be; its file is the place, as it was asked for.
+    """
+    try:
+        port.bind()
+    except OSError as refused:
+        raise OSError(refused.errno, os.strerror(refused.errno or 0), place.text) from None
 
 
 def _warm_up() -> None:

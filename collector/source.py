@@ -13,8 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import yaml
+
 from collector import pcap
-from collector.decode import OPEN_VSWITCH, PORTS, STANDARD, Datagrams, Decoder
+from collector.corpus.case import MANIFEST
+from collector.decode import BY_NAME, OPEN_VSWITCH, PORTS, STANDARD, Datagrams, Decoder
 from collector.files import STANDARD_INPUT, plain_stream_of
 
 if TYPE_CHECKING:
@@ -106,18 +109,45 @@ def open_source(
 
     Args:
         place: what to open.
-        habits: None: those of Open vSwitch for what a run of the lab recorded, else the standard's.
+        habits: None: those of Open vSwitch for what a run of the lab recorded, those that a case's
+            folder says for a case, else the standard's.
         ports: UDP port to protocol family.
 
     Raises:
-        NoExportsError: it is a folder without exports.
+        NoExportsError: it is a folder without exports, or a case of exporters with several habits.
     """
     if place == STANDARD_INPUT:
         return Source(place, habits or STANDARD, ports)
     path = exports_of(Path(place))
     if habits is None:
-        habits = OPEN_VSWITCH if path.with_name(_BESIDE).exists() else STANDARD
+        habits = _habits_beside(path, Path(place))
     return Source(path, habits, ports)
+
+
+def _habits_beside(path: Path, place: Path) -> Habits:
+    """The habits that what lies beside exports says; of a case only if its folder was named.
+
+    Raises:
+        NoExportsError: they are several.
+    """
+    if path.with_name(_BESIDE).exists():
+        return OPEN_VSWITCH
+    manifest = path.with_name(MANIFEST)
+    if not (place.is_dir() and manifest.is_file()):
+        return STANDARD
+    try:
+        told = yaml.safe_load(manifest.read_text(encoding="utf-8"))
+        by_exporter = {str(who): str(name) for who, name in (told.get("habits") or {}).items()}
+        every = [BY_NAME[name] for name in dict.fromkeys(by_exporter.values())]
+    except (yaml.YAMLError, ValueError, AttributeError, KeyError) as odd:
+        raise NoExportsError(f"{manifest} does not say its exporters' habits: {odd}") from None
+    if len(every) > 1:
+        each = ", ".join(f"{who} {name}" for who, name in by_exporter.items())
+        raise NoExportsError(
+            f"{place}: its exporters fill in the formats each in its own way ({each}), and here "
+            "all are read in one: say --exporter-habits openvswitch or standard"
+        )
+    return every[0] if every else STANDARD
 
 
 def exports_of(place: Path) -> Path:

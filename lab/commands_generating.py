@@ -15,7 +15,7 @@ from lab import outputs
 from lab.exit import Exit, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lab.disturbances import Disturbance
     from lab.profiles import Plan
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.option("--out", type=outputs.FILE_OR_FOLDER, help="A case's folder, or a file .pcap.")
 @click.option("--to", "target", metavar="HOST:PORT", help="Send it there.")
 @click.option("--rate", type=click.FloatRange(1, 1e8), help="Datagrams a second; else the most.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides on all that is drawn.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Decides on all that is drawn, but for faults with a SEED of their own.",
+)
 @click.option("--records", type=click.IntRange(1, 10**9), help="How many.")
 @click.option(
     "--fault",
@@ -69,22 +73,61 @@ def generate(
         _list()
         return
     compile_kernel()
+    _see_the_options(profile, out, target, rate, all_=catalogue)
+    befalling = [_fault(text) for text in faults]
+    if profile is not None and (Path(profile) / "case.yaml").is_file():
+        _break_case(
+            Path(profile), befalling if seed is None else profiles.seeded(befalling, seed), out
+        )
+        return
+    names = [profile] if profile else [path.stem for path in profiles.all_profiles()]
+    plans = {name: _plan(name, records, seed, befalling) for name in names}
+    if out is None:
+        for plan in plans.values():
+            _send(plan, str(target), rate)
+    elif profile is None:
+        _write_all(plans, out)
+    elif wrong := _write(plans[profile], profile, out):
+        stop(Exit.WRONG_INPUT, wrong)
+
+
+def _write_all(plans: Mapping[str, Plan], out: Path) -> None:
+    """A case of each; one that cannot be is no reason to go without the others."""
+    wrong = [told for name, plan in plans.items() if (told := _write(plan, name, out / name))]
+    if wrong:
+        stop(Exit.WRONG_INPUT, "\n".join([f"{len(wrong)} profiles make no case so:", *wrong]))
+
+
+def _see_the_options(
+    profile: str | None, out: Path | None, target: str | None, rate: float | None, *, all_: bool
+) -> None:
+    """Stop if they do not fit together."""
     if (out is None) == (target is None):
         stop(Exit.WRONG_INPUT, "say where to: --out DIR, --out FILE.pcap, or --to HOST:PORT")
-    if (profile is None) != catalogue:
+    if (profile is None) != all_:
         stop(Exit.WRONG_INPUT, "name one profile, or say --catalogue; see flowlab generate --list")
     if rate is not None and target is None:
         stop(Exit.WRONG_INPUT, "--rate is for --to")
-    befalling = [_fault(text) for text in faults]
-    if profile is not None and (Path(profile) / "case.yaml").is_file():
-        _break_case(Path(profile), befalling, out)
-        return
-    for name in [profile] if profile else [path.stem for path in profiles.all_profiles()]:
-        plan = _plan(name, records, seed, befalling)
-        if out is None:
-            _send(plan, str(target), rate)
-        else:
-            _write(plan, name, out if profile else out / name)
+    if out is not None:
+        _see_that_it_can_be_written(out)
+
+
+def _see_that_it_can_be_written(out: Path) -> None:
+    """Stop at what looks like the name of a file that is not written."""
+    if str(out) == "-" or (out.suffix in _NO_FOLDER and not out.is_dir()):
+        what = "standard output" if str(out) == "-" else f"{out} as a {out.suffix} file"
+        stop(
+            Exit.WRONG_INPUT,
+            f"--out {out}: {what} cannot be written; say a folder, for a case, or a file .pcap, "
+            "for datagrams alone",
+        )
+    if out.suffix != ".pcap" and out.is_file():
+        stop(Exit.WRONG_INPUT, f"--out {out}: that is a file; say a folder, or a file .pcap")
+    if out.suffix == ".pcap" and out.is_dir():
+        stop(Exit.WRONG_INPUT, f"--out {out}: that is a folder; say a file .pcap, or another name")
+
+
+_NO_FOLDER: Final = (".gz", ".bz2", ".xz", ".zst", ".pcapng", ".cap", ".json", ".csv")
 
 
 def _list() -> None:
@@ -127,6 +170,7 @@ def _fault(text: str) -> Disturbance:
 def _break_case(folder: Path, faults: Sequence[Disturbance], out: Path | None) -> None:
     from collector.corpus.case import WrongCaseError
     from lab.corpus import read_case
+    from lab.described import WrongFile
     from lab.profiles import from_case
 
     if out is None:
@@ -140,10 +184,12 @@ def _break_case(folder: Path, faults: Sequence[Disturbance], out: Path | None) -
         _say(str(case.folder), case.truth().counts, len(case.truth().flows))
     except WrongCaseError as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
+    except WrongFile as wrong:
+        stop(Exit.WRONG_INPUT, f"{folder}: {wrong}")
 
 
-def _write(plan: Plan, name: str, out: Path) -> None:
-    """A case, or a capture alone."""
+def _write(plan: Plan, name: str, out: Path) -> str:
+    """A case, or a capture alone; why it cannot be, or nothing."""
     from collector.encode import NotEncodableError
     from lab.described import WrongFile
     from lab.profiles import write, write_capture
@@ -151,20 +197,24 @@ def _write(plan: Plan, name: str, out: Path) -> None:
     began_s = time.perf_counter()
     try:
         if out.suffix == ".pcap":
-            totals = write_capture(plan, out, rows=False).totals
+            made = write_capture(plan, out, rows=False)
             took_s = time.perf_counter() - began_s
-            rate = totals["records"] / took_s
+            counts = made.truth.counts
+            records = counts["records"] or 0
+            # Of what faults left, nobody asked the packets.
+            packets = "" if plan.fault else f", {made.totals['packets']} packets"
             click.echo(
-                f"{out}: {totals['datagrams']} datagrams, {totals['records']} records, "
-                f"{totals['packets']} packets in {took_s:.2f} s ({rate:,.0f} records/s)"
+                f"{out}: {counts['datagrams']} datagrams, {records} records{packets} "
+                f"in {took_s:.2f} s ({records / took_s:,.0f} records/s)"
             )
-            return
-        truth = write(plan, name, out).truth()
-        _say(str(out), truth.counts, len(truth.flows))
+        else:
+            truth = write(plan, name, out).truth()
+            _say(str(out), truth.counts, len(truth.flows))
     except (NotEncodableError, WrongFile) as wrong:
-        stop(Exit.WRONG_INPUT, f"{name}: {wrong}")
+        return f"{name}: {wrong}"
     except OSError as refused:
         stop(Exit.CANNOT_RUN, str(refused))
+    return ""
 
 
 def _say(where: str, counts: Any, flows: int) -> None:
@@ -182,16 +232,18 @@ def _send(plan: Plan, target: str, rate: float | None) -> None:
     if not (host and colon and port.isdigit() and 0 < int(port) <= 0xFFFF):
         _wrong_target(target)
     try:
-        sent, records, took_s = send(plan, host.strip("[]"), int(port), rate)
+        sent = send(plan, host.strip("[]"), int(port), rate)
     except (NotEncodableError, WrongFile) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
     except OSError as refused:
         stop(Exit.CANNOT_RUN, f"{target}: {refused}")
-    per_s = sent / took_s if took_s else 0.0
+    per_s = sent.datagrams / sent.took_s if sent.took_s else 0.0
     click.echo(
-        f"{target}: {sent} datagrams, {records} records in {took_s:.2f} s "
+        f"{target}: {sent.datagrams} datagrams, {sent.records} records in {sent.took_s:.2f} s "
         f"({per_s:,.0f} datagrams/s)"
     )
+    if sent.refused:
+        click.echo(f"  nobody listens at {host.strip('[]')} port {port}", err=True)
 
 
 def _wrong_target(target: str) -> NoReturn:

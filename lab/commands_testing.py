@@ -155,6 +155,11 @@ def _captures(names: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for name in names:
         path = Path(name)
+        if path.exists() and not path.is_dir() and not path.is_file():
+            stop(
+                Exit.WRONG_INPUT,
+                f"{name} is a pipe or a device, and what is sent has to be a file: write it to one",
+            )
         if path.is_file():
             found.append(path)
         elif (path / EXPORTS).is_file() and not (path / MANIFEST).exists():
@@ -354,6 +359,7 @@ def _see_that_they_can_be_flooded(collectors: Sequence[Collector]) -> None:
     """Stop if one of them takes no IPFIX from a port."""
     from collector.backends import named
     from collector.decode import NETFLOW
+    from collector.flood import FLOW
 
     for one in collectors:
         backend = named(one.name, one.custom)
@@ -361,6 +367,8 @@ def _see_that_they_can_be_flooded(collectors: Sequence[Collector]) -> None:
             stop(Exit.WRONG_INPUT, f"{one.label} reads captures and receives nothing")
         if not backend.takes(NETFLOW):
             stop(Exit.WRONG_INPUT, f"{one.label} does not take netflow: what is sent is IPFIX")
+        if why := backend.cannot(FLOW):
+            stop(Exit.WRONG_INPUT, f"{one.label} cannot express what is sent, IPFIX: {why}")
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import shutil
 import socket
 import tempfile
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from collector.corpus.case import Case
     from collector.decode import Datagrams
-    from collector.encode import Sent
+    from collector.encode import Sent as Encoded
     from collector.generate.exporting import Block
     from lab.disturbances import Disturbance
 
@@ -98,6 +100,7 @@ class Plan:
     records: int
     seed: int
     fault: tuple[Disturbance, ...] = ()
+    """The profile's, and behind them those of the command."""
 
     @classmethod
     def of(
@@ -108,11 +111,13 @@ class Plan:
         fault: Sequence[Disturbance] = (),
     ) -> Plan:
         """A profile, with what the command says instead."""
+        decided = profile.seed if seed is None else seed
+        faults: list[Any] = [*profile.fault, *fault]
         return cls(
             profile,
             profile.records if records is None else records,
-            profile.seed if seed is None else seed,
-            (*profile.fault, *fault),  # type: ignore[arg-type]
+            decided,
+            seeded(faults, decided),
         )
 
     @property
@@ -164,14 +169,26 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
 
     Raises:
         NotEncodableError: the profile asks for what the format cannot say.
-        WrongFile: there are too many records for what is asked.
+        WrongFile: there are too many records for what is asked, or too few to tell any; or nobody
+            could know what is true behind the faults, or nothing is left.
     """
-    every: list[Sums] = []
-    stored: list[Datagrams] = []
     if not plan.streams and plan.records > _MOST_STORED:
         raise WrongFile(
             f"with faults or several exporters there are at most {_MOST_STORED} records"
         )
+    if plan.fault:
+        with tempfile.TemporaryDirectory() as scratch:
+            whole = Path(scratch) / EXPORTS
+            made = write_capture(replace(plan, fault=()), whole)
+            truth = befall(whole, path, plan.fault, habits_of(plan), made.truth.flows)
+        return Generated(made.totals, truth)
+    if plan.records < plan.profile.exporters:
+        raise WrongFile(
+            f"{plan.profile.exporters} exporters share the records: "
+            f"{plan.records} is too few, give --records {plan.profile.exporters} or more"
+        )
+    every: list[Sums] = []
+    stored: list[Datagrams] = []
     with Writer(path) as writer:
         for sums, block in blocks(plan):
             if not every or every[-1] is not sums:
@@ -186,9 +203,7 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
     totals: Counter[str] = Counter()
     for sums in every:
         totals.update(sums.totals)
-    flows = [row for sums in every for row in sums.rows()] if rows or plan.fault else []
-    if plan.fault:
-        return Generated(totals, befall(path, plan.fault, habits_of(plan), flows))
+    flows = [row for sums in every for row in sums.rows()] if rows else []
     counts = {
         "datagrams": totals["datagrams"],
         "records": totals["records"],
@@ -199,8 +214,25 @@ def write_capture(plan: Plan, path: Path, *, rows: bool = True) -> Generated:
     return Generated(totals, Truth(sorted(flows, key=_order), counts))
 
 
-def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int, int, float]:
-    """Send the datagrams: how many, with how many records, in how many seconds from the first.
+@dataclass(frozen=True)
+class Sent:
+    """What was sent.
+
+    Attributes:
+        datagrams: how many.
+        records: of flows, in them.
+        took_s: from the first one.
+        refused: whether an answer came that nobody listens there.
+    """
+
+    datagrams: int
+    records: int
+    took_s: float
+    refused: bool
+
+
+def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> Sent:
+    """Send the datagrams.
 
     While some are sent the next ones are made. Without a rate many are made before the first one
     leaves: so they leave as fast as the kernel takes them, not as fast as they are made.
@@ -226,15 +258,17 @@ def send(plan: Plan, host: str, port: int, rate_dps: float | None) -> tuple[int,
                 datagrams += len(sent.offset)
                 records += told
             some = coming.result()
-    return datagrams, records, time.perf_counter() - began_s
+        took_s = time.perf_counter() - began_s
+        refused = out.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+    return Sent(datagrams, records, took_s, refused)
 
 
-def _made(source: Iterator[Block], octets: int) -> list[tuple[Sent, int]]:
+def _made(source: Iterator[Block], octets: int) -> list[tuple[Encoded, int]]:
     """The next blocks, each with its number of records, until they have so many octets.
 
     There is one at least, unless there are no more.
     """
-    some: list[tuple[Sent, int]] = []
+    some: list[tuple[Encoded, int]] = []
     for block in source:
         some.append((block.sent, len(block.records["tuple"])))
         octets -= len(block.sent.buffer)
@@ -247,9 +281,7 @@ _UNLIMITED_DPS: Final = 1e12
 """More than any machine: all is due at once."""
 
 
-def _send_stored(
-    plan: Plan, host: str, port: int, rate_dps: float | None
-) -> tuple[int, int, float]:
+def _send_stored(plan: Plan, host: str, port: int, rate_dps: float | None) -> Sent:
     """Several exporters, or what faults left."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / EXPORTS
@@ -258,7 +290,8 @@ def _send_stored(
     due = replay.at_rate(len(datagrams), rate_dps or _UNLIMITED_DPS)
     targets = dict.fromkeys(FAMILIES, replay.Target(host, port))
     done = replay.replay(datagrams, targets, due)
-    return done.datagrams, generated.totals["records"], done.took_s
+    records = generated.truth.counts["records"] or 0
+    return Sent(done.datagrams, records, done.took_s, bool(done.refused))
 
 
 def in_order(stored: Sequence[Datagrams]) -> Datagrams:
@@ -292,6 +325,7 @@ def habits_of(plan: Plan) -> dict[str, str]:
 
 
 def befall(
+    whole: Path,
     path: Path,
     faults: Sequence[Disturbance],
     habits: Mapping[str, str],
@@ -300,12 +334,17 @@ def befall(
     """Let faults happen to the datagrams of a file; what is true of what is left.
 
     Args:
-        path: the file; written anew.
+        whole: the file.
+        path: where what is left is written to.
         faults: in the order in which they strike.
         habits: by exporter's address.
         flows: rows of the truth before; which of them are `reverse` no flow says by itself.
+
+    Raises:
+        WrongFile: nothing is left, or nobody can know what is true of what is left.
     """
-    capture = pcap.read(path)
+    capture = pcap.read(whole)
+    befell = ", ".join(map(spelled, faults))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / EXPORTS
         settings = [{"kind": one.kind, **one.model_dump(), "targets": None} for one in faults]
@@ -318,6 +357,17 @@ def befall(
         sent, arrived = pcap.datagrams(capture), pcap.datagrams(pcap.read(out))
         own = {address: BY_NAME[name] for address, name in habits.items()}
         known = knowable(sent, arrived, (), own, (), told["spoilt"], as_they_came=True)
+        if known.doubtful:
+            more = f" (and {len(known.doubtful) - 1} more)" if known.doubtful[1:] else ""
+            raise WrongFile(
+                f"with {befell} nobody can know what is true: {known.doubtful[0]}{more}; take "
+                "another fault or seed, or a profile that redefines and withdraws no template"
+            )
+        if not len(arrived):
+            raise WrongFile(
+                f"with {befell} none of {len(sent)} datagrams is left: there would be nothing to "
+                "compare; take more --records, or a weaker fault"
+            )
         shutil.copyfile(out, path)
     accounts = known.accounts.values()
     missing = [one.missing for one in accounts]
@@ -355,29 +405,63 @@ def write(plan: Plan, name: str, folder: Path) -> Case:
         plan: what is to be generated.
         name: of the profile, as the command takes it.
         folder: of the case.
+
+    Raises:
+        NotEncodableError: as `write_capture`.
+        WrongFile: likewise; with faults nothing has been written then.
     """
+    if plan.fault:
+        with tempfile.TemporaryDirectory() as scratch:
+            return _write_at(plan, name, folder, Path(scratch) / EXPORTS)
     folder.mkdir(parents=True, exist_ok=True)
-    exports = folder / EXPORTS
+    return _write_at(plan, name, folder, folder / EXPORTS)
+
+
+def _write_at(plan: Plan, name: str, folder: Path, exports: Path) -> Case:
+    """Write a case whose capture is made at a place of its own."""
     generated = write_capture(plan, exports)
     profile = plan.profile
+    added = plan.fault[len(profile.fault) :]
     more = f" --records {plan.records}" if plan.records != profile.records else ""
     manifest = Manifest(
-        title=profile.title,
-        about=" ".join(profile.about.split()),
+        title=_titled(profile.title, added),
+        about=_about(" ".join(profile.about.split()), added),
         protocols=[profile.protocol],
         features=_features(plan, generated.truth),
         exporter=f"flowlab generate {__version__}",
-        remake=f"flowlab generate {name} --seed {plan.seed}{more} --out DIR",
+        remake=(
+            f"flowlab generate {shlex.quote(name)} --seed {plan.seed}{more}{_options(added)} "
+            "--out DIR"
+        ),
         seed=plan.seed,
         habits=habits_of(plan),
     )
     return write_case(folder, manifest, generated.truth, exports)
 
 
+def _titled(title: str, faults: Sequence[Disturbance]) -> str:
+    """A title, with the faults that were added."""
+    return "; ".join([title, *([", ".join(one.kind for one in faults)] if faults else [])])
+
+
+def _about(text: str, faults: Sequence[Disturbance]) -> str:
+    """What a right collector must do, with the faults that were added."""
+    if not faults:
+        return text
+    befell = ", ".join(map(spelled, faults))
+    return (
+        f"{text} But faults befell the datagrams on their way ({befell}): what is to be told is "
+        "what the datagrams say that came, as often as they came."
+    )
+
+
+def _options(faults: Sequence[Disturbance]) -> str:
+    return "".join(f" --fault {spelled(one)}" for one in faults)
+
+
 def _features(plan: Plan, truth: Truth) -> list[str]:
     """What the profile says that it touches, and what can be seen of it."""
     profile = plan.profile
-    kinds = {one.kind for one in plan.fault}
     fields = [field for one in profile.templates for field in one.specified]
     names = {field if isinstance(field, str) else field[0] for field in fields}
     events = {one.kind for one in profile.events}
@@ -395,19 +479,37 @@ def _features(plan: Plan, truth: Truth) -> list[str]:
         "template-refresh": profile.by_templates and profile.refresh_records > 0,
         "template-redefinition": "redefine" in events,
         "template-withdrawal": "withdraw" in events,
-        "data-before-template": profile.templates_after_records > 0 or "late_collector" in kinds,
+        "data-before-template": profile.templates_after_records > 0,
         "options": any(one.scopes for one in profile.templates),
         "enterprise-elements": any("/" in name for name in names),
         "biflows": profile.biflows,
         "variable-length": any(not isinstance(one, str) and one[1] == VARIABLE for one in fields),
         "restart": "restart" in events,
-        "loss": "drop" in kinds,
-        "duplicates": "duplicate" in kinds,
-        "reordering": bool(kinds & {"reorder", "delay"}),
-        "malformed": bool(kinds & {"corrupt", "truncate"}),
         "sflow-counters": profile.counters,
     }
-    return [name for name in FEATURES if found.get(name) or name in profile.features]
+    by_faults = _features_of(plan.fault, by_templates=profile.by_templates)
+    return [
+        name
+        for name in FEATURES
+        if found.get(name) or name in profile.features or name in by_faults
+    ]
+
+
+def _features_of(faults: Sequence[Disturbance], *, by_templates: bool) -> set[str]:
+    """What a case touches because of its faults."""
+    found = {_FEATURE_OF[one.kind] for one in faults if one.kind in _FEATURE_OF}
+    late = by_templates and any(one.kind == "late_collector" for one in faults)
+    return found | ({"data-before-template"} if late else set())
+
+
+_FEATURE_OF: Final = {
+    "drop": "loss",
+    "duplicate": "duplicates",
+    "reorder": "reordering",
+    "delay": "reordering",
+    "corrupt": "malformed",
+    "truncate": "malformed",
+}
 
 
 def from_case(case: Case, fault: Sequence[Disturbance], folder: Path) -> Case:
@@ -417,22 +519,51 @@ def from_case(case: Case, fault: Sequence[Disturbance], folder: Path) -> Case:
         case: what there is.
         fault: what befalls its datagrams.
         folder: of the new case.
+
+    Raises:
+        WrongFile: nothing is left, or nobody can know what is true of what is left; or faults
+            befell the case before. Then nothing has been written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    exports = folder / EXPORTS
-    if exports.resolve() != case.exports.resolve():
-        shutil.copyfile(case.exports, exports)
-    truth = befall(exports, fault, case.manifest.habits, case.truth().flows)
-    kinds = [one.kind for one in fault]
-    manifest = replace(
-        case.manifest,
-        title=f"{case.manifest.title}; {', '.join(kinds)}",
-        remake=f"flowlab generate {case.name} with fault {', '.join(map(spelled, fault))}",
+    old, counts = case.manifest, case.truth().counts
+    if _BROKEN.intersection(old.features) or any(
+        counts.get(name, 0) != 0 for name in ("missing", "duplicates", "undecodable")
+    ):
+        # What is left is known by what was sent, and of that only a part is there.
+        raise WrongFile(
+            "faults befell its datagrams before, or some were lost: give all faults at once, for "
+            f"the case or profile that was whole; this one comes of: {old.remake}"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        exports = Path(scratch) / EXPORTS
+        truth = befall(case.exports, exports, fault, old.habits, case.truth().flows)
+        by_templates = bool({"netflow9", "ipfix"}.intersection(old.protocols))
+        touched = {*old.features, *_features_of(fault, by_templates=by_templates)}
+        manifest = replace(
+            old,
+            title=_titled(old.title, fault),
+            about=_about(old.about, fault),
+            features=[name for name in FEATURES if name in touched],
+            remake=f"{old.remake}; then flowlab generate DIR{_options(fault)} --out BROKEN",
+        )
+        return write_case(folder, manifest, truth, exports)
+
+
+_BROKEN: Final = frozenset(_FEATURE_OF.values())
+
+
+def seeded(faults: Iterable[Disturbance], seed: int) -> tuple[Disturbance, ...]:
+    """Faults, with this seed those that have none of their own; two of a kind draw apart anyhow."""
+    return tuple(
+        one.model_copy(update={"seed": seed})
+        if "seed" in type(one).model_fields and "seed" not in one.model_fields_set
+        else one
+        for one in faults
     )
-    return write_case(folder, manifest, truth, exports)
 
 
 def spelled(fault: Disturbance) -> str:
-    """A fault as the command takes it: kind=percent."""
+    """A fault as the command takes it: kind=N:SEED."""
     settings = fault.model_dump()
-    return f"{fault.kind}={settings.get('percent', settings.get('missed'))}"
+    number = settings["missed"] if "missed" in settings else settings["percent"]
+    number = int(number) if number == int(number) else number
+    return f"{fault.kind}={number}" + (f":{settings['seed']}" if "seed" in settings else "")

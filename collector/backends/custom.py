@@ -54,6 +54,11 @@ _KEY: Final = (
 """Columns that make a flow's key."""
 _COUNTS: Final = ("packets", "octets", "octets_l2", "octets_l3")
 _MEASURES: Final = (*_COUNTS, "tcpControlBits", "first_ns", "last_ns")
+_IN_SOME_ROW: Final = (
+    *("source", "destination", "protocolIdentifier", "sourceTransportPort"),
+    *("destinationTransportPort", "exporter", "protocol", *_COUNTS),
+)
+"""Columns that hardly any case leaves out of all rows: where one is, its path is misspelt."""
 COLUMNS: Final = (*(name for name in OBSERVER if name != "family"), *_KEY, *_MEASURES)
 """What a description may map."""
 _WORDS: Final[Mapping[str, Mapping[str, int]]] = {
@@ -208,6 +213,7 @@ class Custom(Backend):
         self._blind = _blind(self._columns, icmp=settings.icmp)
         self._taken: bytes | None = None
         self._remarks: list[str] = []
+        self._unseen: set[str] = set()
 
     @property
     def programs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -319,10 +325,12 @@ class Custom(Backend):
             why = f"{type(cut).__name__} {cut}"
             raise Failed(f"the output of {settings.name} cannot be read: {why}") from None
         only = _only(settings.takes, given.families)
-        endless = 0
+        endless = read = 0
+        self._unseen = {name for name in self._columns if name in _IN_SOME_ROW}
         try:
             for one, top in _entries(octets, settings.output):
                 row = self._row(one, top)
+                read += row is not None
                 if row:
                     yield {"family": _family(row.get("protocol")) or only, **row}
                 endless += row == {}
@@ -334,6 +342,10 @@ class Custom(Backend):
             ) from None
         if endless:
             self._remarks.append(f"{endless} rows have neither source nor destination")
+        for name in self._columns if read else ():
+            if name in self._unseen:
+                paths = " or ".join(f"`{path}`" for path in self._columns[name].at)
+                self._remarks.append(f"no row has {paths} ({name})")
 
     def remark(self, given: Given) -> str:
         """That there is no output, or that rows of it are no flows."""
@@ -392,7 +404,9 @@ class Custom(Backend):
     def _value(self, name: str, one: Any, top: Any) -> Any:
         """A column of a flow; None: it says nothing, as an empty field of CSV does."""
         column = self._columns[name]
-        found = (_at(one, top, path) for path in column.at)
+        found = [_at(one, top, path) for path in column.at]
+        if name in self._unseen and any(each is not None for each in found):
+            self._unseen.remove(name)
         value = next((each for each in found if each is not None and each != ""), None)
         if value is None:
             return None

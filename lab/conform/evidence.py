@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from collector.corpus.case import Case
     from collector.explain import Line
 
+    _Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    """Rows, each with its flow's key as the collector says it."""
+
 _ABOUT: Final[Mapping[str, tuple[str, ...]]] = {
-    "packets": ("packetDeltaCount", "samplingInterval", "samplePool"),
+    "packets": ("packetDeltaCount", "sampling", "samplePool"),
     "octets": ("octetDeltaCount", "layer2OctetDeltaCount", "frameLength", "stripped", "sampling"),
     "tcpControlBits": ("tcpControlBits", "flags"),
     "first_ns": ("flowStart",),
@@ -28,6 +31,7 @@ _ABOUT: Final[Mapping[str, tuple[str, ...]]] = {
     "flowDirection": ("flowDirection",),
 }
 """Which lines of an explanation speak of a measure, by how their names begin."""
+_V5_SAMPLING: Final = "sampling"
 _KEY: Final = ("source", "destination", "protocolIdentifier", "icmp", "ethernetType")
 
 
@@ -70,30 +74,41 @@ def evidence(case: Case, findings: Sequence[Finding], backend: Backend) -> tuple
     """
     rows = decode_exports(case.exports, case.manifest.habits).rows
     told = [(with_family(row), backend.told(row["flow"])) for row in rows]
-    return tuple(_one(case, finding, told) for finding in findings)
+    true = [(with_family(row), backend.told(row["flow"])) for row in case.truth().flows]
+    return tuple(_one(case, finding, told, true) for finding in findings)
 
 
-def _one(
-    case: Case, finding: Finding, told: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
-) -> Evidence:
-    for row, key in told if finding.flow else ():
+def _row_of(finding: Finding, rows: _Rows) -> Mapping[str, Any] | None:
+    """The first row of the flow that a finding is about."""
+    for row, key in rows if finding.flow else ():
         if key == dict(finding.flow) and _is_by(row, finding.observer):
-            number, offset = row["datagram"], row["offset"]
-            break
-    else:
+            return row
+    return None
+
+
+def _one(case: Case, finding: Finding, told: _Rows, true: _Rows) -> Evidence:
+    row = _row_of(finding, told)
+    if row is None:
         why = "no datagram tells this flow" if finding.flow else "this is of all datagrams"
         return Evidence(None, None, why, ())
     names = case.manifest.habits.values()
     lent = next((BY_NAME[name] for name in names if name == "Open vSwitch"), STANDARD)
+    number, offset = row["datagram"], row["offset"]
     explained = explain(Source(case.exports, lent), number)
+    wanted = _lines_about(finding)
+    rate = (_row_of(finding, true) or {}).get("sampling") or 1
+    sampled = f"; sampling 1 in {rate}" if rate > 1 and "sampling" in wanted else ""
+    # NetFlow v5 has the rate in its header, for all records.
+    header = [line for line in explained.lines if sampled and line.name == _V5_SAMPLING]
+    lines = [*header, *_record(explained.lines, offset)]
     return Evidence(
         number,
         offset,
-        explained.title,
+        explained.title + sampled,
         [
             (line.offset, line.octets.hex(" "), line.name, line.value, line.meaning, line.section)
-            for line in _record(explained.lines, offset)
-            if line.name.startswith(_lines_about(finding))
+            for line in lines
+            if line.name.startswith(wanted)
         ],
     )
 

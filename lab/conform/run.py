@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from collector import pcap
 from collector.backends import BACKENDS, named
 from collector.backends.custom import Settings
 from collector.backends.daemons import end_all
@@ -294,6 +295,9 @@ def _outcome(case: Case, collector: Collector, told: Told, took_s: float) -> Out
         truth = case.truth()
     except WrongCaseError as wrong:
         return Outcome(case, label, Compared(Result.NO_RESULT), str(wrong), took_s=took_s)
+    if not truth.flows and not len(pcap.datagrams(pcap.read(case.exports))):
+        why = f"{case.exports} has no datagrams: there is nothing to compare"
+        return Outcome(case, label, Compared(Result.NO_RESULT), why, took_s=took_s)
     counts = {
         name: (right, told.counts[name])
         for name, right in truth.counts.items()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from collector.backends import BACKENDS
 from collector.check import Break, Outcome, Verdict
-from collector.conform import Compared, Result
-from collector.corpus.case import Case, Manifest, WrongCaseError, read_truth
+from collector.conform import Compared, Finding, Result
+from collector.corpus.case import EXPORTS, TRUTH, Case, Manifest, Truth, WrongCaseError, read_truth
+from collector.corpus.case import truth_text as text_of
+from collector.recording import Writer
 from lab.cli import main
-from lab.conform.run import NoCollector, chosen, told_apart
+from lab.conform.evidence import evidence
+from lab.conform.run import Collector, NoCollector, _outcome, chosen, told_apart
 from lab.conform.run import Outcome as Came
-from lab.conform.session import _by_exporter
+from lab.conform.session import Told, _by_exporter
+from lab.profiles import Plan, read_profile, write
 from lab.report import junit, matrix
 from lab.runner import Ran
 
@@ -51,6 +57,31 @@ def test_versions_are_in_all_reports():
     (told,) = ET.fromstring(matrix.junit(outcomes, versions)).iter("property")
     assert told.attrib == {"name": "version", "value": "mine 1.2"}
     assert "mine 1.2" in matrix.page(outcomes, versions)
+
+
+def test_a_case_without_datagrams_is_no_pass(tmp_path):
+    Writer(tmp_path / EXPORTS).close()
+    (tmp_path / TRUTH).write_text(text_of(Truth([], {"datagrams": 0})), encoding="utf-8")
+    case = Case(tmp_path, MANIFEST)
+    one = _outcome(case, Collector("flowlab"), Told(0, None, [], {"datagrams": 0}), 0.0)
+    assert one.result == Result.NO_RESULT
+    assert "has no datagrams: there is nothing to compare" in one.why
+
+
+def test_evidence_of_unapplied_sampling_has_the_octets_that_say_the_rate(tmp_path):
+    for name in ("router-netflow5-sampled", "router-netflow5"):
+        case = write(Plan.of(read_profile(name)), name, tmp_path / name)
+        row = case.truth().flows[0]
+        finding = Finding({"exporter": row["exporter"]}, row["flow"], "packets", 100, 1)
+        (found,) = evidence(case, [finding], BACKENDS["flowlab"])
+        names = [line[2] for line in found.lines]
+        if name == "router-netflow5":
+            assert names == ["packetDeltaCount"]
+            assert "sampling" not in found.title
+        else:
+            assert names == ["sampling", "packetDeltaCount"]
+            assert found.lines[0][:2] == (22, "80 64")
+            assert found.title.endswith("; sampling 1 in 100")
 
 
 def test_cases_of_one_name_are_called_by_their_paths():
@@ -122,3 +153,19 @@ def test_who_takes_no_netflow_cannot_be_flooded_with_it(tmp_path):
     mine.write_text(LINE.format("mine") + COLUMNS + "takes: [sflow]\n", encoding="utf-8")
     ran = CliRunner().invoke(main, ["limit", "--collector", str(mine)])
     assert (ran.exit_code, "does not take netflow" in ran.output) == (2, True)
+
+
+def test_who_cannot_express_ipfix_is_not_flooded_with_it(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    cannot = 'cannot: {ipfix: "reads v5 only"}\n'
+    mine.write_text(LINE.format("mine") + COLUMNS + cannot, encoding="utf-8")
+    ran = CliRunner().invoke(main, ["limit", "--collector", str(mine)])
+    assert ran.exit_code == 2
+    assert "mine cannot express what is sent, IPFIX: reads v5 only" in ran.output
+
+
+def test_replay_of_a_pipe_is_refused_as_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    ran = CliRunner().invoke(main, ["replay", str(tmp_path / "pipe"), "--to", "127.0.0.1:2055"])
+    assert ran.exit_code == 2
+    assert "is a pipe or a device" in ran.output

@@ -275,3 +275,13 @@ def test_wrong_input_is_told(tmp_path, arguments, code, words):
     assert "Traceback" not in done.stderr
     with contextlib.suppress(FileNotFoundError):
         assert not list((tmp_path / "x").iterdir())
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        place = f"sflow://:{other.getsockname()[1]}"
+        listen = ("--listen", "netflow://:0", "--listen", place)
+        ran = CliRunner().invoke(main, ["collect", *listen, "--out", str(tmp_path / "store")])
+    assert ran.exit_code == 4
+    assert f"Address already in use: '{place}'" in ran.output

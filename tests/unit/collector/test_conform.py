@@ -54,6 +54,12 @@ def test_what_is_alike_passes_and_is_counted():
     assert result.compared == 5  # packets, octets, flags, and two times
 
 
+def test_that_nothing_is_told_where_nothing_is_to_be_told_is_compared_too():
+    silent = compare([], [], OURS)
+    assert (silent.result, silent.compared) == (Result.PASS, 1)
+    assert compare([], [told()], OURS).result == Result.FAIL
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

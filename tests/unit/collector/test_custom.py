@@ -308,6 +308,33 @@ def test_a_row_with_one_end_is_a_flow_and_one_with_none_is_counted(tmp_path):
     assert backend.remark(None) == "1 rows have neither source nor destination"
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_path_that_no_row_has_is_said(tmp_path, form):
+    columns = {**LEAST, "sourceTransportPort": "sprt", "source": ["srce", "source_ip"]}
+    columns["source"] = {"from": columns["source"]}
+    backend = described(output={"format": form, "file": "stdout"}, columns=columns)
+    text = (
+        json.dumps(LINE)
+        if form == "jsonl"
+        else f"{','.join(LINE)}\n{','.join(map(str, LINE.values()))}"
+    )
+    assert len(printed(tmp_path, backend, text)) == 1
+    assert backend.remark(None) == (
+        "no row has `srce` or `source_ip` (source); no row has `sprt` (sourceTransportPort)"
+    )
+    assert printed(tmp_path, backend, "") == []
+    assert backend.remark(None) == ""
+
+
+def test_an_empty_field_is_no_misspelt_path(tmp_path):
+    backend = described(
+        output={"format": "csv", "file": "stdout"}, columns={**LEAST, "sourceTransportPort": "sp"}
+    )
+    names = [LEAST[name] for name in ("source", "destination", "packets")]
+    printed(tmp_path, backend, f"{','.join(names)},sp\n10.0.0.1,10.0.0.2,3,\n")
+    assert backend.remark(None) == ""
+
+
 def test_ipv4_in_ipv6_is_ipv4(tmp_path):
     line = {**LINE, "src": "::ffff:10.0.0.1", "dst": "::FFFF:10.0.0.2", "who": "::ffff:192.0.2.1"}
     columns = {"exporter": "who", "agent": "who"}

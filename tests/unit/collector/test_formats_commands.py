@@ -208,3 +208,29 @@ def test_a_packed_file_that_is_cut_is_told(form):
         ("flows", ", 1 undecodable"),
     ):
         assert words in flowlab(command, "-", "--format", form, octets=octets).stderr
+
+
+CORPUS = Path(__file__).parents[3] / "corpus" / "recorded"
+
+
+@pytest.mark.parametrize(
+    ("options", "layer"),
+    [((), "octets_l2"), (("--exporter-habits", "standard"), "octets_l3")],
+)
+def test_a_case_is_read_by_the_habits_that_it_says(options, layer):
+    rows = json_lines("flows", str(CORPUS / "one-datagram"), *options)
+    (row,) = [row for row in rows if row["protocol"] == "netflow5" and row["packets"]]
+    assert [name for name in ("octets_l2", "octets_l3") if row[name]] == [layer]
+
+
+def test_exporters_of_several_habits_are_read_by_none_of_them_silently(tmp_path):
+    place = CORPUS / "five-exporters-agree"
+    ran = CliRunner().invoke(main, ["flows", str(place)])
+    assert ran.exit_code == 2
+    assert "127.0.0.1 Open vSwitch, 127.1.0.1 softflowd" in ran.output
+    assert json_lines("flows", str(place), "--exporter-habits", "openvswitch")
+    assert source.open_source(str(place / "exports.pcap")).habits == source.STANDARD
+    (tmp_path / "exports.pcap").write_bytes((place / "exports.pcap").read_bytes())
+    (tmp_path / "case.yaml").write_text("habits: {127.0.0.1: nobody}", encoding="utf-8")
+    with pytest.raises(source.NoExportsError, match="does not say its exporters"):
+        source.open_source(str(tmp_path))

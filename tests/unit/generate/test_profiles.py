@@ -13,8 +13,18 @@ from collector.decode import BY_NAME, STANDARD, decode
 from collector.flows import flow_json, flows
 from collector.generate.flows import records, table
 from collector.generate.profile import FlowsOf
+from lab.described import WrongFile
+from lab.disturbances import DISTURBANCES
 from lab.profiles import Plan, all_profiles, read_profile, write
 
+EVENTFUL = (
+    *("template-redefinition", "template-redefinition-netflow9", "template-withdrawal"),
+    *("exporter-restart", "exporter-restart-ipfix", "template-lost", "data-before-template"),
+)
+FAULTS = (
+    *("drop=30:1", "drop=30:2", "drop=30:3", "reorder=30", "delay=30", "duplicate=30"),
+    *("late_collector=1", "late_collector=3", "corrupt=20", "truncate=20"),
+)
 PROFILES = [path.stem for path in all_profiles()]
 
 
@@ -43,9 +53,22 @@ def truth(case):
     return rows
 
 
+def fault(text):
+    kind, _, rest = text.partition("=")
+    number, _, seed = rest.partition(":")
+    name = "missed" if kind == "late_collector" else "percent"
+    return DISTURBANCES[kind].model_validate({name: number} | ({"seed": seed} if seed else {}))
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_what_is_true_is_what_the_decoders_say(name, tmp_path):
     case = write(Plan.of(read_profile(name)), name, tmp_path / name)
+    same(case)
+    assert case.manifest.features
+
+
+def same(case):
+    """See that a case's truth is what the decoders make of it."""
     seen, decoded, twice, datagrams = told(case)
     wanted = truth(case)
     assert wanted.keys() == seen.keys()
@@ -56,7 +79,28 @@ def test_what_is_true_is_what_the_decoders_say(name, tmp_path):
     lost = sum(stream.lost for stream in decoded.summary.streams)
     assert counts["missing"] in (lost, None)
     assert counts["undecodable"] == len(decoded.summary.undecodable)
-    assert case.manifest.features
+
+
+@pytest.mark.parametrize("befalls", FAULTS)
+@pytest.mark.parametrize("name", EVENTFUL)
+def test_where_templates_change_faults_leave_what_can_be_known_or_are_refused(
+    name, befalls, tmp_path
+):
+    """No truth that this project's own collector could not find."""
+    plan = Plan.of(read_profile(name), 400, fault=[fault(befalls)])
+    try:
+        case = write(plan, name, tmp_path / name)
+    except WrongFile as wrong:
+        told = str(wrong)
+    else:
+        same(case)
+        return
+    assert not (tmp_path / name).exists()
+    assert name in MAY_BE_REFUSED
+    assert "nobody can know what is true: datagram " in told
+
+
+MAY_BE_REFUSED = EVENTFUL[:3]
 
 
 @pytest.mark.parametrize("seed", range(4))
