@@ -172,6 +172,11 @@ class Sums:
         )
         return [name for name in others if counted[name].max() != 1]
 
+    @property
+    def too_large(self) -> int:
+        """See `collector.tally.Tally`."""
+        return self._tally.too_large
+
     def table(self) -> pl.DataFrame:
         """The sums, in no order: the key, `SUMMED` (and `reverse_…`), first, last, and so on."""
         asked = self.asked

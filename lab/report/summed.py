@@ -42,6 +42,11 @@ def notes(sums: Sums, account: Account | None) -> Iterator[str]:
             f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
             f"{counted.faults} undecodable"
         )
+    if sums.too_large:
+        yield (
+            f"note: {sums.too_large} counts or sums are above 2^63 - 1, more than is counted: they "
+            "stay empty"
+        )
     mixed = sums.mixed
     if mixed:
         yield (
