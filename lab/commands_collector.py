@@ -284,23 +284,28 @@ def load(
       flowlab load exports.pcap.gz --to clickhouse://flowlab@db.example.org:8123/flows --store flows
       flowlab load store --to kafka://broker:9092/flowlab
     """
+    from collector.loading import SameStoreError
     from collector.loading import load as loaded
     from collector.sinks import SinkError, WrongSinkError, is_address, open_sink
     from collector.store import VIEWS, Store, WrongViewError, chosen_views
     from lab.compiled import compile_kernel
+    from lab.report.summed import accounted
 
     compile_kernel()
     with _told():
         try:
             chosen = VIEWS if views is None else chosen_views(views)
             sink = open_sink(to) if is_address(to) else Store(Path(to))
-            rows, _ = loaded(place, sink, chosen, **_reading(habits, ports))
+            rows, account = loaded(place, sink, chosen, **_reading(habits, ports))
             sink.close()
-        except (WrongViewError, WrongSinkError) as wrong:
+        except (WrongViewError, WrongSinkError, SameStoreError) as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
         except SinkError as refused:
             stop(Exit.CANNOT_RUN, str(refused))
     click.echo(f"{rows} rows loaded", err=True)
+    if account is not None:
+        for line in accounted(account):
+            click.echo(line, err=True)
 
 
 class _Duration(click.ParamType[float]):

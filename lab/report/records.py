@@ -105,6 +105,11 @@ def summary(counted: Summary, records_of: Mapping[str, int], habits: str) -> Ite
     yield f"sequence gaps: {sum(one.gaps for one in broken) or 'none'}"
     yield from _some([_gap(one) for one in broken])
     yield f"undecodable: {counted.faults or 'none'}"
+    yield from not_decoded(counted)
+
+
+def not_decoded(counted: Summary) -> Iterator[str]:
+    """Why something could not be decoded, and what was passed over."""
     first: dict[str, Fault] = {}
     for fault in counted.undecodable:
         first.setdefault(fault.reason, fault)

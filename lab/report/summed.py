@@ -10,6 +10,7 @@ import polars as pl
 from collector.flows import KEY, OBSERVER, flow_key
 from collector.texts import with_texts
 from collector.write import rows_as_json
+from lab.report.records import not_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +35,20 @@ def write(table: pl.DataFrame, form: str, out: BinaryIO) -> None:
     out.flush()
 
 
+def accounted(account: Account) -> Iterator[str]:
+    """What came, and what of it did not become records."""
+    counted = account.summary()
+    yield (
+        f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
+        f"{counted.faults} undecodable"
+    )
+    yield from not_decoded(counted)
+
+
 def notes(sums: Sums, account: Account | None) -> Iterator[str]:
     """What was summed, and whether the same packet may have been counted several times."""
     if account is not None:
-        counted = account.summary()
-        yield (
-            f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
-            f"{counted.faults} undecodable"
-        )
+        yield from accounted(account)
     if sums.too_large:
         yield (
             f"note: {sums.too_large} counts or sums are above 2^63 - 1, more than is counted: they "

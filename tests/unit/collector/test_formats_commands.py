@@ -208,3 +208,13 @@ def test_a_packed_file_that_is_cut_is_told(form):
         ("flows", ", 1 undecodable"),
     ):
         assert words in flowlab(command, "-", "--format", form, octets=octets).stderr
+
+
+def test_what_is_not_decoded_is_told_by_every_command(tmp_path):
+    unknown = capture(tmp_path / "9999.pcap", 9999, LISTED)
+    broken = capture(tmp_path / "broken.pcap", 4739, message((999, b"1234")))
+    for command in (["decode"], ["flows"], ["load", "--to", str(tmp_path / "store")]):
+        told = flowlab(command[0], unknown, *command[1:]).stderr
+        assert "1 to port 9999; if they are, say which with --port 9999=netflow" in told
+        told = flowlab(command[0], broken, *command[1:]).stderr
+        assert "  no template 999 in observation domain 1, 1 times (first: datagram 1" in told
