@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 
@@ -28,7 +29,7 @@ def write(table: pl.DataFrame, form: str, out: BinaryIO) -> None:
     elif form == "jsonl":
         rows_as_json(table, out)
     elif form == "csv":
-        out.write(with_texts(table).write_csv().encode())
+        out.write(_flat(with_texts(table)).write_csv().encode())
     else:
         table.write_parquet(octets := BytesIO())
         out.write(octets.getbuffer())
@@ -61,6 +62,19 @@ def notes(sums: Sums, account: Account | None) -> Iterator[str]:
             "was seen several times is counted several times there. Choose one with --where, or "
             f"tell them apart with --by …,{','.join(mixed)}"
         )
+
+
+def _flat(table: pl.DataFrame) -> pl.DataFrame:
+    """The same with lists and structures as JSON, since CSV has none."""
+    nested = [name for name, kind in table.schema.items() if kind.is_nested()]
+    return table.with_columns(
+        pl.Series(name, [_json(value) for value in table[name].to_list()], pl.String)
+        for name in nested
+    )
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _compact(table: pl.DataFrame) -> pl.DataFrame:

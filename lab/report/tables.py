@@ -39,4 +39,13 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    """A fraction with all digits before the point, and six at least."""
+    if abs(value) < 1e3:
+        return f"{value:g}"
+    if not abs(value) < 1e15:
+        return repr(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".")
