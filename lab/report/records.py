@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.records import OFFSET, WHERE_FROM
+from lab.report.printable import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,7 +70,7 @@ def _record(row: Mapping[str, Any]) -> str:
 
 def _line(place: tuple[Any, ...], record: str) -> str:
     cells = [f"{value!s:<{width}}" for value, width in zip(place, _WIDTHS, strict=True)]
-    return "  ".join([*cells, record])
+    return "  ".join([*cells, escaped(record)])
 
 
 def _flow(said: Mapping[str, Any]) -> str | None:

@@ -218,3 +218,27 @@ def test_what_is_not_decoded_is_told_by_every_command(tmp_path):
         assert "1 to port 9999; if they are, say which with --port 9999=netflow" in told
         told = flowlab(command[0], broken, *command[1:]).stderr
         assert "  no template 999 in observation domain 1, 1 times (first: datagram 1" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2Jeth\r\n\x07", "\\x1b[2Jeth\\r\\n\\x07"),
+        ("\u202ertl\x9b", "\\u202ertl\\x9b"),
+        ("日本 eth0", "日本 eth0"),
+    ],
+)
+def test_texts_of_exporters_are_not_obeyed_by_terminals(tmp_path, text, shown):
+    octets = text.encode()
+    record = bytes([len(octets)]) + octets
+    sent = message((2, template(300, [(0, 82, 65_535)])), (300, record))
+    file = capture(tmp_path / "x.pcap", 4739, sent)
+    store = str(tmp_path / "store")
+    flowlab("load", file, "--to", store)
+    asked = ("query", "SELECT interfaceName FROM records", store)
+    for command in (("decode", file), ("explain", file, "--datagram", "1"), asked):
+        told = flowlab(*command).stdout
+        assert shown in told
+        assert all(line.isprintable() for line in told.split("\n"))
+    assert json_lines("decode", file)[0]["interfaceName"] == text
+    assert json_lines(*asked) == [{"interfaceName": text}]
