@@ -40,6 +40,10 @@ _ASKED: Final = (
     *("flowStartDeltaMicroseconds", "flowEndDeltaMicroseconds", "samplingInterval"),
 )
 """What is asked of nearly every record: it is read in one go."""
+_IP_ENDS: Final[Mapping[int, tuple[str, str]]] = {
+    version: (f"sourceIPv{version}Address", f"destinationIPv{version}Address") for version in (4, 6)
+}
+_MAC_ENDS: Final = ("sourceMacAddress", "destinationMacAddress", "ethernetType")
 _SYN: Final = 0x02
 _FIN: Final = 0x01
 _ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}
@@ -189,24 +193,28 @@ def _packet_key(columns: Mapping[str, NDArray[Any]]) -> Columns:
     return key
 
 
+def has_flow_key(batch: Batch) -> bool:
+    """Whether records of flows say between whom: else they make no flow."""
+    keys = (*_IP_ENDS.values(), _MAC_ENDS)
+    return any(all(name in batch.columns for name in names) for names in keys)
+
+
 def _record_key(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
     """The flow key of records that a template, or NetFlow v5, describes."""
     ends = {}
-    for version in (4, 6):
-        names = (f"sourceIPv{version}Address", f"destinationIPv{version}Address")
+    for version, names in _IP_ENDS.items():
         if all(name in columns for name in names):
             ends[version] = [columns[name] for name in names]
     if ends:
         return _ip_keys(columns, ends)
-    names = ("sourceMacAddress", "destinationMacAddress")
-    if all(name in columns for name in (*names, "ethernetType")):
+    if all(name in columns for name in _MAC_ENDS):
         return {
             "ipVersion": 0,
             "ethernetType": columns["ethernetType"],
             "source_upper": 0,
-            "source_lower": columns[names[0]],
+            "source_lower": columns[_MAC_ENDS[0]],
             "destination_upper": 0,
-            "destination_lower": columns[names[1]],
+            "destination_lower": columns[_MAC_ENDS[1]],
             "protocolIdentifier": 0,
             "sourceTransportPort": 0,
             "destinationTransportPort": 0,

@@ -50,6 +50,11 @@ def notes(sums: Sums, account: Account | None) -> Iterator[str]:
     """What was summed, and whether the same packet may have been counted several times."""
     if account is not None:
         yield from accounted(account)
+    if sums.without_key:
+        yield (
+            f"note: {sums.without_key} records are in no row: they do not have both the source's "
+            "and the destination's address (flowlab decode shows them)"
+        )
     if sums.too_large:
         yield (
             f"note: {sums.too_large} counts or sums are above 2^63 - 1, more than is counted: they "

@@ -242,3 +242,11 @@ def test_texts_of_exporters_are_not_obeyed_by_terminals(tmp_path, text, shown):
         assert all(line.isprintable() for line in told.split("\n"))
     assert json_lines("decode", file)[0]["interfaceName"] == text
     assert json_lines(*asked) == [{"interfaceName": text}]
+
+
+def test_records_without_a_flow_are_counted(tmp_path):
+    layout = template(300, [(0, 8, 4), (0, 2, 4)]) + template(301, [(0, 8, 4), (0, 12, 4)])
+    sent = message((2, layout), (300, bytes(24)), (301, bytes(8)))
+    told = flowlab("flows", capture(tmp_path / "x.pcap", 4739, sent)).stderr
+    assert "note: 3 records are in no row" in told
+    assert "in no row" not in flowlab("flows", GOLDEN).stderr
