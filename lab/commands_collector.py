@@ -11,7 +11,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
@@ -114,11 +114,12 @@ def decode(
     from lab.report import records
 
     with _told():
+        out = _output()
         chosen = decoding.choice(protocols, _where(where))
         source = open_source(file, **_reading(habits, ports))
         if form == "parquet" and sys.stdout.isatty():
             stop(Exit.WRONG_INPUT, "Parquet is not for terminals: add > records.parquet")
-        account = decoding.write(source, chosen, form, sys.stdout.buffer, records.Shown(click.echo))
+        account = decoding.write(source, chosen, form, out, records.Shown(click.echo))
         sys.stdout.flush()
         for line in records.summary(account.summary(), account.records_of, source.habits.name):
             click.echo(line, err=True)
@@ -177,6 +178,7 @@ def flows(
     from lab.report import summed
 
     with _told():
+        out = _output()
         asked = aggregate.question(by, _where(where), bidirectional=bidirectional)
         account = None
         if Path(place).is_dir() and is_store(Path(place)):
@@ -184,7 +186,7 @@ def flows(
         else:
             opened = open_source(place, **_reading(habits, ports))
             sums, account = aggregate.of_source(opened, asked)
-        summed.write(aggregate.ordered(sums.table(), order, top), form, sys.stdout.buffer)
+        summed.write(aggregate.ordered(sums.table(), order, top), form, out)
         for line in summed.notes(sums, account):
             click.echo(line, err=True)
 
@@ -246,11 +248,12 @@ def query(sql: str, place: str, form: str) -> None:
     from lab.report.summed import write
 
     with _told():
+        out = _output()
         try:
             if not is_address(place) and not Path(place).is_dir():
                 stop(Exit.WRONG_INPUT, f"{place} is neither a folder nor an engine's address")
             answer = ask_engine(sql, place) if is_address(place) else ask(sql, Path(place))
-            write(answer, form, sys.stdout.buffer)
+            write(answer, form, out)
         except (QueryError, WrongSinkError, SinkError) as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
 
@@ -461,6 +464,16 @@ def _told() -> Iterator[None]:
         WrongKeyError,
     ) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
+
+
+def _output() -> BinaryIO:
+    """Standard output, for octets."""
+    # Python has none if it was closed, whatever the types say.
+    stream: Any = sys.stdout
+    if stream is None:
+        stop(Exit.WRONG_INPUT, "standard output is closed: there is nowhere to write to")
+    octets: BinaryIO = stream.buffer
+    return octets
 
 
 def _where(text: str | None) -> Where | None:
