@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,10 @@ _PLAIN: Final = frozenset(
     }
 )
 """What is read from Parquet as it was."""
+_OF_TIME: Final = frozenset(kind for kind in _PLAIN if kind.startswith(("date", "time")))
+_FIRST_DAY: Final = date.min.toordinal() - date(1970, 1, 1).toordinal()
+_LAST_DAY: Final = date.max.toordinal() - date(1970, 1, 1).toordinal()
+_DAY: Final = {"ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 86_400 * 10**9}
 _NESTED: Final = frozenset({"list", "array", "struct", "map", "union"})
 _OF_128_BITS: Final = frozenset({"hugeint", "uhugeint"})
 _WRITTEN: Final = {
@@ -91,7 +96,7 @@ def _ask(sql: str, folder: Path) -> pl.DataFrame:
                 return pl.DataFrame()
             kinds = [kind.id for kind in answer.types]
             _writable(answer).write_parquet(str(file))
-            return _narrowed(pl.read_parquet(file, memory_map=False), kinds)
+            return _dated(_narrowed(pl.read_parquet(file, memory_map=False), kinds))
         except duckdb.IOException:
             raise
         except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException) as wrong:
@@ -144,7 +149,9 @@ def _written(kind: Any) -> str:
 
 def _is_plain(kind: Any) -> bool:
     if kind.id in ("list", "array", "struct"):
-        return all(_is_plain(of) for name, of in kind.children if name != "size")
+        parts = [of for name, of in kind.children if name != "size"]
+        # Times inside are left to DuckDB, which knows more years (see `_dated`).
+        return all(_is_plain(of) and of.id not in _OF_TIME for of in parts)
     return kind.id in _PLAIN
 
 
@@ -155,6 +162,26 @@ def _narrowed(table: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
         narrow = column.cast(pl.Int64, strict=False) if kind in _OF_128_BITS else column
         columns.append(narrow if narrow.null_count() == column.null_count() else column)
     return pl.DataFrame(columns)
+
+
+def _dated(table: pl.DataFrame) -> pl.DataFrame:
+    """The same table, if its dates are of years that have four digits.
+
+    Raises:
+        QueryError: DuckDB knows others, and infinity, which nothing else here can write.
+    """
+    for column in table:
+        kind = column.dtype
+        if isinstance(kind, pl.Date | pl.Datetime):
+            day = _DAY[kind.time_unit] if isinstance(kind, pl.Datetime) else 1
+            days = column.to_physical() // day
+            if not days.is_between(_FIRST_DAY, _LAST_DAY).all():
+                message = (
+                    f"column {column.name} has a date that is not of the years 1 to 9999; "
+                    "ask for it as text, with ::VARCHAR behind it"
+                )
+                raise QueryError(message)
+    return table
 
 
 def find(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -258,6 +258,25 @@ def test_every_type_is_answered_in_every_format(small, sql):
     )
 
 
+@pytest.mark.parametrize(
+    ("sql", "refused"),
+    [
+        ("TIMESTAMP 'infinity'", True),
+        ("DATE '-infinity'", True),
+        ("TIMESTAMPTZ '290000-01-01'", True),
+        ("TIMESTAMP '10000-01-01'", True),
+        ("TIMESTAMP '9999-12-31 23:59:59.999999'", False),
+        ("DATE '0001-01-01'", False),
+        ("NULL::DATE", False),
+        ("[DATE 'infinity']", False),
+    ],
+)
+def test_dates_that_nobody_can_write(small, sql, refused):
+    told = CliRunner().invoke(main, ["query", f"SELECT {sql} AS x", str(small)])
+    assert told.exit_code == (2 if refused else 0), told.output
+    assert ("column x has a date that is not of the years 1 to 9999" in told.stderr) == refused
+
+
 @pytest.mark.parametrize("view", ["records", "exporters"])
 def test_functions_of_time_know_our_times(tmp_path, small, view):
     name = {"records": "export_time", "exporters": "last_seen"}[view]
