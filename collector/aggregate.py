@@ -16,6 +16,7 @@ import polars as pl
 from collector.account import Account
 from collector.decode.packet import ICMP, ICMPV6
 from collector.flows import KEY, MEASURES, OBSERVER, observed, rows, sums
+from collector.observations import has_flow_key
 from collector.store import files
 from collector.tally import Tally, at
 from collector.texts import end_texts
@@ -116,6 +117,8 @@ class Sums:
     """The sums so far."""
 
     asked: Question
+    without_key: int = 0
+    """Records that do not say between whom they were: they are in no row."""
     _observers: pl.DataFrame | None = None
     """Everybody who saw any of the flows that came in tables."""
     _parts: list[pl.DataFrame] = field(default_factory=list)
@@ -171,6 +174,11 @@ class Sums:
             pl.struct(self._columns(everybody, [name])).n_unique().alias(name) for name in others
         )
         return [name for name in others if counted[name].max() != 1]
+
+    @property
+    def too_large(self) -> int:
+        """See `collector.tally.Tally`."""
+        return self._tally.too_large
 
     def table(self) -> pl.DataFrame:
         """The sums, in no order: the key, `SUMMED` (and `reverse_…`), first, last, and so on."""
@@ -355,6 +363,11 @@ def of_source(source: Source, asked: Question) -> tuple[Sums, Account]:
     """The sums over all of a source."""
     sums_so_far, account = Sums(asked), Account()
     for decoded in source.decoded(account, extended=False, block_octets=BLOCK_OCTETS):
+        sums_so_far.without_key += sum(
+            len(batch)
+            for batch in decoded.batches
+            if batch.kind == "data" and not has_flow_key(batch)
+        )
         for columns in observed(decoded, origin=False):
             sums_so_far.observe(columns)
     return sums_so_far, account

@@ -21,7 +21,7 @@ from collector.decode.packet import ETHERNET, dissect
 from collector.key import FlowKey
 from collector.observations import observe, observe_wire
 from collector.recording import ETHERNET as LINKTYPE_ETHERNET
-from collector.tally import KEY_NUMBERS, OBSERVER_NUMBERS, Tally
+from collector.tally import KEY_NUMBERS, LARGEST, OBSERVER_NUMBERS, Tally
 from collector.texts import end_texts
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ MEASURES: Final = {
 }
 """Scaled by the sampling rate. octets_l2: frames without FCS; octets_l3: IP packets with their
 headers.
+A count or sum above 2^63 - 1, and a time that is not of 1970 to 2262, are not known.
 tcpControlBits: all that the flow had. Times: of the first and the last packet, ns since 1970."""
 
 ORIGIN: Final = {
@@ -268,10 +269,12 @@ def _frame(columns: Columns, schema: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def sums(*names: str) -> Iterable[pl.Expr]:
-    """Sums that are null as soon as one summand is."""
+    """Sums that are null as soon as one summand is, or if they are above `LARGEST`."""
     for name in names:
         column = pl.col(name)
-        yield pl.when(column.null_count() == 0).then(column.sum()).alias(name)
+        # Whole numbers would wrap, which fractions do not.
+        known = (column.null_count() == 0) & (column.cast(pl.Float64).sum() <= LARGEST)
+        yield pl.when(known).then(column.sum()).alias(name)
 
 
 def _flags_and_times() -> Iterable[pl.Expr]:

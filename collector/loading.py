@@ -9,7 +9,7 @@ import polars as pl
 
 from collector.account import Account
 from collector.source import open_source
-from collector.store import VIEWS, exporter_rows, files, is_store, tables
+from collector.store import VIEWS, Store, exporter_rows, files, is_store, tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +22,10 @@ BLOCK_ROWS: Final = 125_000
 BLOCK_OCTETS: Final = 12 << 20
 """Of a capture, where its records themselves are not wanted: what is summed has room for more."""
 _SUMS: Final = frozenset({"flows", "exporters"})
+
+
+class SameStoreError(ValueError):
+    """A store would be loaded into itself."""
 
 
 def load(
@@ -40,8 +44,12 @@ def load(
 
     Raises:
         OSError: it cannot be read or written.
+        SameStoreError: both are the same store.
     """
     if Path(place).is_dir() and is_store(Path(place)):
+        if isinstance(to, Store) and to.folder.samefile(place):
+            message = f"{place} is the store to load: its rows would be there twice; name another"
+            raise SameStoreError(message)
         return _of_store(Path(place), to, views), None
     count, account = 0, Account()
     nobody = pl.DataFrame()

@@ -16,7 +16,7 @@ from collector.decode.layout import Columns as LayoutColumns
 from collector.decode.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, WITH_PORTS
 from collector.decode.packet_columns import packet_columns
 from collector.decode.sampling import sampling_rate
-from collector.decode.times import ntp_ns
+from collector.decode.times import ntp_ns, since_1970_ns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,10 @@ _ASKED: Final = (
     *("flowStartDeltaMicroseconds", "flowEndDeltaMicroseconds", "samplingInterval"),
 )
 """What is asked of nearly every record: it is read in one go."""
+_IP_ENDS: Final[Mapping[int, tuple[str, str]]] = {
+    version: (f"sourceIPv{version}Address", f"destinationIPv{version}Address") for version in (4, 6)
+}
+_MAC_ENDS: Final = ("sourceMacAddress", "destinationMacAddress", "ethernetType")
 _SYN: Final = 0x02
 _FIN: Final = 0x01
 _ETHERNET_TYPES: Final = {4: IPV4, 6: IPV6}
@@ -47,6 +51,9 @@ _ICMP: Final = {4: ICMP, 6: ICMPV6}
 _RESERVED: Final = 255
 """IANA's protocol numbers: for no protocol."""
 _HAS_PORTS: Final = np.isin(np.arange(256), WITH_PORTS)
+_MOST: Final = int(np.iinfo(np.uint64).max)
+"""What a count becomes that is more than 64 bits hold: more than `collector.tally` takes."""
+_LARGEST_FLOAT: Final = float(np.nextafter(2.0**64, 0))
 
 
 def observe(batch: Batch, habits: Habits) -> Columns | None:
@@ -99,19 +106,27 @@ def _scaled(
     What was sampled is `samples`; it is not known where the rate is not.
     """
     known = ~np.isnan(rate)
-    factor = np.where(known, rate, 1)
+    factor = np.minimum(np.where(known, rate, 1), _LARGEST_FLOAT)
     whole = bool((factor == np.rint(factor)).all())
     scaled: dict[str, NDArray[Any] | None] = {}
     for name, count in counts.items():
         if count is None:
             scaled[name] = None
         elif whole:
-            scaled[name] = count.astype(np.uint64) * factor.astype(np.uint64)
+            scaled[name] = _product(count.astype(np.uint64), factor.astype(np.uint64))
         else:
-            scaled[name] = np.rint(count * factor).astype(np.uint64)
+            product = np.minimum(np.rint(count * factor), _LARGEST_FLOAT)
+            scaled[name] = product.astype(np.uint64)
     packets = counts["packets"]
     scaled["samples"] = None if packets is None else _known(packets, known)
     return scaled
+
+
+def _product(count: NDArray[np.uint64], factor: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Counts times their factors (from 1 on); `_MOST` where that is more than 64 bits hold."""
+    if int(count.max(initial=0)) * int(factor.max(initial=0)) <= _MOST:
+        return count * factor
+    return np.where(count > np.uint64(_MOST) // factor, np.uint64(_MOST), count * factor)
 
 
 def observe_wire(capture: Capture, packets: Packets) -> Columns:
@@ -178,24 +193,28 @@ def _packet_key(columns: Mapping[str, NDArray[Any]]) -> Columns:
     return key
 
 
+def has_flow_key(batch: Batch) -> bool:
+    """Whether records of flows say between whom: else they make no flow."""
+    keys = (*_IP_ENDS.values(), _MAC_ENDS)
+    return any(all(name in batch.columns for name in names) for names in keys)
+
+
 def _record_key(columns: Mapping[str, NDArray[Any]]) -> Columns | None:
     """The flow key of records that a template, or NetFlow v5, describes."""
     ends = {}
-    for version in (4, 6):
-        names = (f"sourceIPv{version}Address", f"destinationIPv{version}Address")
+    for version, names in _IP_ENDS.items():
         if all(name in columns for name in names):
             ends[version] = [columns[name] for name in names]
     if ends:
         return _ip_keys(columns, ends)
-    names = ("sourceMacAddress", "destinationMacAddress")
-    if all(name in columns for name in (*names, "ethernetType")):
+    if all(name in columns for name in _MAC_ENDS):
         return {
             "ipVersion": 0,
             "ethernetType": columns["ethernetType"],
             "source_upper": 0,
-            "source_lower": columns[names[0]],
+            "source_lower": columns[_MAC_ENDS[0]],
             "destination_upper": 0,
-            "destination_lower": columns[names[1]],
+            "destination_lower": columns[_MAC_ENDS[1]],
             "protocolIdentifier": 0,
             "sourceTransportPort": 0,
             "destinationTransportPort": 0,
@@ -274,20 +293,21 @@ def _ip_key(
 
 
 def _times_ns(batch: Batch) -> Columns:
-    """When the flows began and ended, from whichever elements say it."""
+    """When the flows began and ended, from whichever elements say it; masked what is no time."""
     times: Columns = {}
     for name, end in (("first_ns", "flowStart"), ("last_ns", "flowEnd")):
         for unit, unit_ns in (("Milliseconds", 1_000_000), ("Seconds", 1_000_000_000)):
             absolute = batch.columns.get(f"{end}{unit}")
             if absolute is not None:
-                times[name] = absolute.astype(np.int64) * unit_ns
+                times[name] = since_1970_ns(absolute, unit_ns)
         for unit in ("Microseconds", "Nanoseconds"):
             stamps = batch.columns.get(f"{end}{unit}")
             if stamps is not None and stamps.ndim == 1:
-                times[name] = ntp_ns(stamps, microseconds=unit == "Microseconds")
+                times[name] = since_1970_ns(ntp_ns(stamps, microseconds=unit == "Microseconds"))
         delta = batch.columns.get(f"{end}DeltaMicroseconds")
         if delta is not None:
             # Before the export time, though the element's name does not say so (RFC 5102 section
             # 5.9.7).
-            times[name] = batch.export_time_ns - delta.astype(np.int64) * 1_000
+            before_ns = since_1970_ns(delta, 1_000)
+            times[name] = since_1970_ns(batch.export_time_ns - before_ns)
     return times

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,8 +23,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _TRIES: Final = 5
-_LONGEST: Final = ("HUGEINT", "UHUGEINT")
-"""Integers of 128 bits."""
+_PLAIN: Final = frozenset(
+    {
+        *("boolean", "tinyint", "smallint", "integer", "bigint"),
+        *("utinyint", "usmallint", "uinteger", "ubigint", "float", "double", "decimal"),
+        *("varchar", "date", "time", "timestamp", "timestamp with time zone", "null"),
+        *("timestamp_s", "timestamp_ms", "timestamp_ns", "timestamptz_ns"),
+    }
+)
+"""What is read from Parquet as it was."""
+_OF_TIME: Final = frozenset(kind for kind in _PLAIN if kind.startswith(("date", "time")))
+_FIRST_DAY: Final = date.min.toordinal() - date(1970, 1, 1).toordinal()
+_LAST_DAY: Final = date.max.toordinal() - date(1970, 1, 1).toordinal()
+_DAY: Final = {"ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 86_400 * 10**9}
+_NESTED: Final = frozenset({"list", "array", "struct", "map", "union"})
+_OF_128_BITS: Final = frozenset({"hugeint", "uhugeint"})
+_WRITTEN: Final = {
+    # Parquet has no integers of 128 bits: they would become fractions, which are not exact.
+    **dict.fromkeys(_OF_128_BITS, "{}::DECIMAL(38, 0)"),
+    **dict.fromkeys(_NESTED, "to_json({})::VARCHAR"),
+    "blob": "lower(hex({}))",
+}
+"""How other types are written; those not named as text."""
 _MERGED_EXPORTERS: Final = """
 SELECT {run}, protocol, exporter, source_port, observation_domain, agent, sub_agent, unit,
        sum(datagrams)::UBIGINT AS datagrams, sum(units)::UBIGINT AS units,
@@ -70,32 +91,97 @@ def _ask(sql: str, folder: Path) -> pl.DataFrame:
         # By way of a file: DuckDB's own ways to a table want pyarrow, or complain when they end.
         file = Path(scratch) / "answer.parquet"
         try:
-            answer: Any = connection.sql(sql)  # perhaps None, whatever it says
+            answer = _answer(connection, sql)
             if answer is None:
                 return pl.DataFrame()
-            try:
-                _sums_as(answer, "BIGINT").write_parquet(str(file))
-            except duckdb.ConversionException:
-                _sums_as(answer, "DECIMAL(38, 0)").write_parquet(str(file))
+            kinds = [kind.id for kind in answer.types]
+            _writable(answer).write_parquet(str(file))
+            return _dated(_narrowed(pl.read_parquet(file, memory_map=False), kinds))
         except duckdb.IOException:
             raise
-        except duckdb.Error as wrong:
+        except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException) as wrong:
             raise QueryError(str(wrong)) from None
-        return pl.read_parquet(file, memory_map=False)
 
 
-def _sums_as(answer: Any, kind: str) -> Any:
-    """The answer with its integers of 128 bits as others.
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """What the last statement answers; None if it answers nothing, whatever DuckDB's types say.
 
-    That is what DuckDB's sums are, and Parquet has none: they would become fractions, which are not
-    exact.
+    Raises:
+        QueryError: there is no statement, or an answer that nobody would see.
     """
+    statements = connection.extract_statements(sql)
+    if not statements:
+        message = "there is no SQL to answer; ask something like SELECT count(*) FROM flows"
+        raise QueryError(message)
+    for number, statement in enumerate(statements[:-1], 1):
+        if statement.type == duckdb.StatementType.SELECT:
+            message = (
+                f"{len(statements)} statements, and only the last one's answer is shown; "
+                f"ask number {number} by itself"
+            )
+            raise QueryError(message)
+        connection.execute(statement)
+    return connection.sql(_without_end(statements[-1].query))
+
+
+def _without_end(statement: str) -> str:
+    """A statement without its semicolon and what follows: only comments, which DuckDB trips on."""
+    tokens = [at for at, kind in duckdb.tokenize(statement) if kind != duckdb.token_type.comment]
+    octets = statement.encode()
+    ends = tokens and octets[tokens[-1] : tokens[-1] + 1] == b";"
+    return octets[: tokens[-1]].decode() if ends else statement
+
+
+def _writable(answer: Any) -> Any:
+    """The answer with columns that Parquet keeps, and that can be read again."""
     names = [name.replace('"', '""') for name in answer.columns]
     columns = [
-        f'#{n}::{kind} AS "{name}"' if str(of) in _LONGEST else f'#{n} AS "{name}"'
-        for n, (name, of) in enumerate(zip(names, answer.types, strict=True), 1)
+        f'{_written(kind).format(f"#{n}")} AS "{name}"'
+        for n, (name, kind) in enumerate(zip(names, answer.types, strict=True), 1)
     ]
     return answer.project(", ".join(columns))
+
+
+def _written(kind: Any) -> str:
+    """How a column of a type is written."""
+    return "{}" if _is_plain(kind) else _WRITTEN.get(kind.id, "{}::VARCHAR")
+
+
+def _is_plain(kind: Any) -> bool:
+    if kind.id in ("list", "array", "struct"):
+        parts = [of for name, of in kind.children if name != "size"]
+        # Times inside are left to DuckDB, which knows more years (see `_dated`).
+        return all(_is_plain(of) and of.id not in _OF_TIME for of in parts)
+    return kind.id in _PLAIN
+
+
+def _narrowed(table: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
+    """The table with those of its integers of 128 bits (as all sums are) in 64 that fit there."""
+    columns = []
+    for column, kind in zip(table, kinds, strict=True):
+        narrow = column.cast(pl.Int64, strict=False) if kind in _OF_128_BITS else column
+        columns.append(narrow if narrow.null_count() == column.null_count() else column)
+    return pl.DataFrame(columns)
+
+
+def _dated(table: pl.DataFrame) -> pl.DataFrame:
+    """The same table, if its dates are of years that have four digits.
+
+    Raises:
+        QueryError: DuckDB knows others, and infinity, which nothing else here can write.
+    """
+    for column in table:
+        kind = column.dtype
+        if isinstance(kind, pl.Date | pl.Datetime):
+            day = _DAY[kind.time_unit] if isinstance(kind, pl.Datetime) else 1
+            days = column.to_physical() // day
+            if not days.is_between(_FIRST_DAY, _LAST_DAY).all():
+                message = (
+                    f"column {column.name} has a date that is not of the years 1 to 9999; "
+                    "ask for it as text, with ::VARCHAR behind it"
+                )
+                raise QueryError(message)
+    return table
 
 
 def find(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -167,7 +253,8 @@ def _make_views(connection: duckdb.DuckDBPyConnection, stores: list[Path]) -> No
         base = f"{view}_by_batch" if view == "exporters" else view
         if paths:
             names = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-            rows = f"FROM read_parquet([{names}], union_by_name = true)"
+            files_of = f"read_parquet([{names}], union_by_name = true)"
+            rows = f"SELECT {_in_microseconds(connection, files_of)} FROM {files_of}"  # noqa: S608
         else:
             rows = f"SELECT {_nothing(columns)} WHERE false"
         connection.execute(f"CREATE VIEW {base} AS {rows}")
@@ -176,6 +263,20 @@ def _make_views(connection: duckdb.DuckDBPyConnection, stores: list[Path]) -> No
             run = "run" if "run" in known else "NULL::VARCHAR AS run"
             merged = _MERGED_EXPORTERS.format(run=run, rows=base)
             connection.execute(f"CREATE VIEW {view} AS {merged}")
+
+
+def _in_microseconds(connection: duckdb.DuckDBPyConnection, rows: str) -> str:
+    """All columns, times in nanoseconds as others: DuckDB's functions know only of microseconds.
+
+    What is less than one is cut off, as all others do; a cast would round.
+    """
+    found = connection.sql(f"SELECT * FROM {rows} LIMIT 0")  # noqa: S608
+    columns = zip(found.columns, found.types, strict=True)
+    names = [name.replace('"', '""') for name, kind in columns if str(kind) == "TIMESTAMPTZ_NS"]
+    changed = ", ".join(
+        f'make_timestamptz(epoch_ns("{name}") // 1000) AS "{name}"' for name in names
+    )
+    return f"* REPLACE ({changed})" if changed else "*"
 
 
 def _nothing(columns: Mapping[str, Any]) -> str:

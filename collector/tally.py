@@ -50,6 +50,9 @@ KEY_NUMBERS: Final[dict[str, Any]] = {
 }
 """A flow's key, with addresses as two numbers."""
 SUMMED: Final = ("packets", "octets_l2", "octets_l3", "samples")
+LARGEST: Final = int(np.iinfo(np.int64).max)
+"""A count or a sum above this is not known: some exporters fill what they do not know with ones,
+and 64 bits would wrap without a word. Both directions of a conversation still add up."""
 
 _U64: Final = np.uint64
 _HALF: Final = _U64(32)
@@ -72,7 +75,7 @@ _KNOWN_BITS: Final = {name: bit for bit, name in enumerate(tuple(OBSERVER_NUMBER
 """Where the small word of an observer says that something is known."""
 _DIRECTION: Final = "flowDirection"
 _OCTET: Final = 0xFF
-_LATEST: Final = int(np.iinfo(np.int64).max)
+_LATEST: Final = LARGEST
 _EARLIEST: Final = int(np.iinfo(np.int64).min)
 _NOWHERE: Final = int(np.iinfo(np.uint64).max)
 _COUNTERS: Final[Mapping[str, tuple[Any, Any]]] = {
@@ -85,8 +88,11 @@ _COUNTERS: Final[Mapping[str, tuple[Any, Any]]] = {
     "origin": (np.uint64, _NOWHERE),
 }
 """Type and first value of what is counted for each key."""
-_EXTREMES: Final = (("first_ns", "least", np.minimum), ("last_ns", "greatest", np.maximum))
-"""Times: how the kernel keeps them, and numpy."""
+_EXTREMES: Final = (
+    ("first_ns", "least", np.minimum, _LATEST),
+    ("last_ns", "greatest", np.maximum, _EARLIEST),
+)
+"""Times: how the kernel keeps them, and numpy, and what changes nothing."""
 _COUNTED: Final[dict[str, Any]] = {
     **dict.fromkeys(SUMMED, pl.UInt64),
     "tcpControlBits": pl.UInt16,
@@ -132,13 +138,18 @@ class Tally:
         """Everybody who saw anything: the columns of `OBSERVER_NUMBERS`."""
         return self._observers.everybody()
 
+    @property
+    def too_large(self) -> int:
+        """How many counts, or sums, were above `LARGEST`, and so are not known."""
+        return self._ipv4.too_large + self._other.too_large
+
     def table(self) -> pl.DataFrame:
         """The sums, a row for each key, in no order.
 
         Returns:
             The columns of `by`; packets, octets_l2, octets_l3, samples (null where one summand was
-            not known), tcpControlBits (all of them; null: never known), first_ns, last_ns (null:
-            never known), records, and origin (the least).
+            not known, or the sum is above `LARGEST`), tcpControlBits (all of them; null: never
+            known), first_ns, last_ns (null: never known), records, and origin (the least).
         """
         frames = []
         for ipv4, counts in ((True, self._ipv4), (False, self._other)):
@@ -301,6 +312,9 @@ class _Counts:
 
     def __init__(self, words: int) -> None:
         self.keys = KeyTable(words)
+        self.too_large = 0
+        # No sum is above this: so long as it is small, none has to be looked at.
+        self._bound = dict.fromkeys(SUMMED, 0)
         self._of = {name: np.zeros(0, kind) for name, (kind, _) in _COUNTERS.items()}
 
     def add(self, words: Sequence[NDArray[np.uint64]], columns: Columns) -> None:
@@ -317,16 +331,38 @@ class _Counts:
             if unknown is not None:
                 self._of[f"no {name}"][at[unknown]] = True
                 values = np.where(unknown, 0, values)
-            _add(self._of[name], at, values)
+            self._add_counts(name, at, values)
         if (flags := columns.get("tcpControlBits")) is not None:
             self._add_flags(at, flags)
-        for name, how, extreme in _EXTREMES:
+        for name, how, extreme, nothing in _EXTREMES:
             if (times := columns.get(name)) is None:
                 continue
+            if isinstance(times, np.ma.MaskedArray):
+                times = times.filled(nothing)
             if not kernel.keep(how, self._of[name], at, times):
                 extreme.at(self._of[name], at, times)
         if (origin := columns.get("origin")) is not None:
             np.minimum.at(self._of["origin"], at, origin)
+
+    def _add_counts(self, name: str, at: NDArray[np.int64], values: Any) -> None:
+        """Add counts to their sums; what is then above `LARGEST` is not known any more."""
+        sums, unknown = self._of[name], self._of[f"no {name}"]
+        largest = int(np.max(values, initial=0))
+        if largest > LARGEST:
+            above = np.broadcast_to(values, at.shape) > _U64(LARGEST)
+            self.too_large += int(np.count_nonzero(above))
+            unknown[at[above]] = True
+            values = np.where(above, _U64(0), values)
+            largest = int(values.max())
+        self._bound[name] += largest * len(at)
+        if self._bound[name] > LARGEST:
+            # Fractions do not wrap, and are exact enough this far below 2^64.
+            sum_of = sums.astype(np.float64)
+            np.add.at(sum_of, at, np.asarray(values, np.float64))
+            above = (sum_of > LARGEST) & ~unknown
+            self.too_large += int(np.count_nonzero(above))
+            unknown |= above
+        _add(sums, at, values)
 
     def _add_flags(self, at: NDArray[np.int64], flags: Any) -> None:
         """Add TCP flags to those that are known."""

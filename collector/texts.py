@@ -51,9 +51,10 @@ _TIMES: Final = {
     "dateTimeMilliseconds": ("ms", 1),
 }
 _NTP: Final = {"dateTimeMicroseconds": "us", "dateTimeNanoseconds": "ns"}
-_FORMS: Final = {"ms": "%Y-%m-%dT%H:%M:%S%.3fZ", "us": "%Y-%m-%dT%H:%M:%S%.6fZ"}
+_FORMS: Final = {
+    unit: f"%Y-%m-%dT%H:%M:%S%.{digits}f" for unit, digits in (("ms", 3), ("us", 6), ("ns", 9))
+}
 _DECIMAL: Final = pl.Series([str(octet) for octet in range(256)])
-_FORM_NS: Final = "%Y-%m-%dT%H:%M:%S%.9fZ"
 
 
 def type_of(kind: str) -> Any:
@@ -87,14 +88,20 @@ def as_series(name: str, kind: str, column: Any) -> pl.Series:
 
 
 def with_texts(table: pl.DataFrame) -> pl.DataFrame:
-    """Write times as ISO 8601, UTC; those in ns without the zeros that say nothing."""
+    """Write times as ISO 8601; those in ns without the zeros that say nothing.
+
+    Those of a time zone are in UTC, and say so; all others are of nobody knows where.
+    """
     texts = []
     for name, kind in table.schema.items():
         if isinstance(kind, pl.Datetime):
-            text = pl.col(name).dt.to_string(_FORMS.get(kind.time_unit, _FORM_NS))
+            column = pl.col(name)
+            if kind.time_zone is not None:
+                column = column.dt.convert_time_zone("UTC")
+            text = column.dt.to_string(_FORMS[kind.time_unit])
             if kind.time_unit == "ns":
-                text = text.str.replace(r"\.?(000)+Z$", "Z")
-            texts.append(text)
+                text = text.str.replace(r"\.?(000)+$", "")
+            texts.append(text if kind.time_zone is None else text + "Z")
     return table.with_columns(texts)
 
 

@@ -33,7 +33,14 @@ def json_lines(tables: Iterable[pl.DataFrame], out: BinaryIO) -> None:
 def rows_as_json(table: pl.DataFrame, out: BinaryIO) -> None:
     """Write any table as JSON lines, every column in every line, in its own order."""
     if len(table):
-        out.write(with_texts(table).write_ndjson().encode())
+        whole = [
+            name
+            for name, kind in table.schema.items()
+            if isinstance(kind, pl.Decimal) and kind.scale == 0
+        ]
+        # Decimals are written as texts, and whole numbers need not be.
+        written = table.with_columns(pl.col(whole).cast(pl.Int128))
+        out.write(with_texts(written).write_ndjson().encode())
 
 
 def _objects(table: pl.DataFrame) -> Iterator[pl.DataFrame]:

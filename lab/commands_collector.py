@@ -11,7 +11,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
@@ -115,11 +115,12 @@ def decode(
     from lab.report import records
 
     with _told():
+        out = _output()
         chosen = decoding.choice(protocols, _where(where))
         source = open_source(file, **_reading(habits, ports))
         if form == "parquet" and sys.stdout.isatty():
             stop(Exit.WRONG_INPUT, "Parquet is not for terminals: add > records.parquet")
-        account = decoding.write(source, chosen, form, sys.stdout.buffer, records.Shown(click.echo))
+        account = decoding.write(source, chosen, form, out, records.Shown(click.echo))
         sys.stdout.flush()
         for line in records.summary(account.summary(), account.records_of, source.habits.name):
             click.echo(line, err=True)
@@ -178,6 +179,7 @@ def flows(
     from lab.report import summed
 
     with _told():
+        out = _output()
         asked = aggregate.question(by, _where(where), bidirectional=bidirectional)
         account = None
         if Path(place).is_dir() and is_store(Path(place)):
@@ -185,7 +187,7 @@ def flows(
         else:
             opened = open_source(place, **_reading(habits, ports))
             sums, account = aggregate.of_source(opened, asked)
-        summed.write(aggregate.ordered(sums.table(), order, top), form, sys.stdout.buffer)
+        summed.write(aggregate.ordered(sums.table(), order, top), form, out)
         for line in summed.notes(sums, account):
             click.echo(line, err=True)
 
@@ -247,11 +249,12 @@ def query(sql: str, place: str, form: str) -> None:
     from lab.report.summed import write
 
     with _told():
+        out = _output()
         try:
             if not is_address(place) and not Path(place).is_dir():
                 stop(Exit.WRONG_INPUT, f"{place} is neither a folder nor an engine's address")
             answer = ask_engine(sql, place) if is_address(place) else ask(sql, Path(place))
-            write(answer, form, sys.stdout.buffer)
+            write(answer, form, out)
         except (QueryError, WrongSinkError, SinkError) as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
 
@@ -285,10 +288,12 @@ def load(
       flowlab load exports.pcap.gz --to clickhouse://flowlab@db.example.org:8123/flows --store flows
       flowlab load store --to kafka://broker:9092/flowlab
     """
+    from collector.loading import SameStoreError
     from collector.loading import load as loaded
     from collector.sinks import SinkError, WrongSinkError, is_address, open_sink
     from collector.store import VIEWS, Store, WrongViewError, chosen_views
     from lab.compiled import compile_kernel
+    from lab.report.summed import accounted
 
     if not is_address(to) and (why := outputs.no_folder(Path(to))):
         stop(Exit.WRONG_INPUT, f"--to: {why}")
@@ -297,13 +302,16 @@ def load(
         try:
             chosen = VIEWS if views is None else chosen_views(views)
             sink = open_sink(to) if is_address(to) else Store(Path(to))
-            rows, _ = loaded(place, sink, chosen, **_reading(habits, ports))
+            rows, account = loaded(place, sink, chosen, **_reading(habits, ports))
             sink.close()
-        except (WrongViewError, WrongSinkError) as wrong:
+        except (WrongViewError, WrongSinkError, SameStoreError) as wrong:
             stop(Exit.WRONG_INPUT, str(wrong))
         except SinkError as refused:
             stop(Exit.CANNOT_RUN, str(refused))
     click.echo(f"{rows} rows loaded", err=True)
+    if account is not None:
+        for line in accounted(account):
+            click.echo(line, err=True)
 
 
 class _Duration(click.ParamType[float]):
@@ -459,6 +467,16 @@ def _told() -> Iterator[None]:
         WrongKeyError,
     ) as wrong:
         stop(Exit.WRONG_INPUT, str(wrong))
+
+
+def _output() -> BinaryIO:
+    """Standard output, for octets."""
+    # Python has none if it was closed, whatever the types say.
+    stream: Any = sys.stdout
+    if stream is None:
+        stop(Exit.WRONG_INPUT, "standard output is closed: there is nowhere to write to")
+    octets: BinaryIO = stream.buffer
+    return octets
 
 
 def _where(text: str | None) -> Where | None:

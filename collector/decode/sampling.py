@@ -23,12 +23,15 @@ SAYS_RATE: Final = (
     *("samplingSize", "samplingPopulation", "samplingProbability"),
 )
 """Elements that say how many packets a counted one stands for."""
+_LEAST_PROBABILITY: Final = 2.0**-32
+"""Intervals have 32 bits."""
 
 
 def sampling_rate(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
     """One packet in how many was counted, per record; None if the records do not say it.
 
-    An interval of 0 is another way to say that every packet was counted.
+    An interval of 0 is another way to say that every packet was counted; a probability of less than
+    any interval can say is not known (NaN).
     """
     for name in _INTERVALS:
         if (interval := _number(columns, name)) is not None:
@@ -41,8 +44,10 @@ def sampling_rate(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | 
         return np.maximum(population / np.maximum(size, 1), 1)
     probability = _number(columns, "samplingProbability")
     if probability is not None:
-        usable = (probability > 0) & (probability <= 1)
-        return np.where(usable, 1 / np.where(usable, probability, 1), 1)
+        usable = (probability >= _LEAST_PROBABILITY) & (probability <= 1)
+        rate = 1 / np.where(usable, probability, 1)
+        absurd = (probability > 0) & (probability < _LEAST_PROBABILITY)
+        return np.where(absurd, np.nan, rate)
     return None
 
 

@@ -25,6 +25,7 @@ NTP_TO_UNIX_S: Final = 2_208_988_800
 """1900 to 1970."""
 _MICROSECONDS_MASK: Final = 0xFFFF_F800
 """RFC 7011 section 6.1.9: the lowest 11 bits of the fraction of dateTimeMicroseconds are void."""
+_LATEST_NS: Final = int(np.iinfo(np.int64).max)
 
 
 def ntp_ns(stamps: NDArray[np.uint64], *, microseconds: bool = False) -> NDArray[np.int64]:
@@ -38,6 +39,20 @@ def ntp_ns(stamps: NDArray[np.uint64], *, microseconds: bool = False) -> NDArray
     fraction = stamps & np.uint64(_MICROSECONDS_MASK if microseconds else 0xFFFF_FFFF)
     rounded = (fraction * np.uint64(1_000_000_000) + np.uint64(1 << 31)) >> np.uint64(32)
     return seconds * 1_000_000_000 + rounded.astype(np.int64)
+
+
+def since_1970_ns(times: NDArray[Any], unit_ns: int = 1) -> NDArray[np.int64]:
+    """Times in a unit as nanoseconds; masked (if there are any) what is before 1970, or after 2262.
+
+    Later times do not fit into 64 bits, and would come out as others.
+    """
+    latest = _LATEST_NS // unit_ns
+    usable = int(times.max(initial=0)) <= latest and int(times.min(initial=0)) >= 0
+    if usable and not isinstance(times, np.ma.MaskedArray):
+        return times.astype(np.int64) * unit_ns
+    values = np.ma.getdata(times)
+    wrong = np.ma.getmaskarray(times) | (values < 0) | (values > latest)
+    return np.ma.masked_array(np.where(wrong, 0, values).astype(np.int64) * unit_ns, wrong)
 
 
 INIT: Final = "systemInitTimeMilliseconds"

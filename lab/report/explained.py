@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from lab.report.printable import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,8 +41,8 @@ def _lines(line: Line) -> Iterator[Text]:
         text = Text(f"{line.offset + shift:>6}  ", _STYLES["offset"])
         text.append(f"{part:<23}  ", "green")
         if not shift:
-            text.append(f"{indent}{line.name}", _STYLES["name"])
-            text.append(f"  {line.value}" if line.value else "", _STYLES["value"])
-            text.append(f"  ({line.meaning})" if line.meaning else "")
+            text.append(f"{indent}{escaped(line.name)}", _STYLES["name"])
+            text.append(f"  {escaped(line.value)}" if line.value else "", _STYLES["value"])
+            text.append(f"  ({escaped(line.meaning)})" if line.meaning else "")
             text.append(f"  [{line.section}]" if line.section else "", _STYLES["section"])
         yield text

@@ -1,4 +1,4 @@
-"""Texts of programs under test, which may have printed anything, for terminals and XML."""
+"""Texts of programs under test and of exporters, which may be anything, for terminals and XML."""
 
 from __future__ import annotations
 
@@ -15,3 +15,15 @@ _UNPRINTABLE: Final = re.compile(
 def printable(text: str) -> str:
     """A text without what neither a terminal nor XML can show; lines and tabs stay."""
     return _UNPRINTABLE.sub("�", text)
+
+
+def escaped(text: str) -> str:
+    r"""A text on one line, with escapes like ``\x1b`` for what a terminal would obey or not show.
+
+    Those are control characters and line ends, and also what turns the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

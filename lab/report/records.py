@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.records import OFFSET, WHERE_FROM
+from lab.report.printable import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,7 +70,7 @@ def _record(row: Mapping[str, Any]) -> str:
 
 def _line(place: tuple[Any, ...], record: str) -> str:
     cells = [f"{value!s:<{width}}" for value, width in zip(place, _WIDTHS, strict=True)]
-    return "  ".join([*cells, record])
+    return "  ".join([*cells, escaped(record)])
 
 
 def _flow(said: Mapping[str, Any]) -> str | None:
@@ -105,6 +106,11 @@ def summary(counted: Summary, records_of: Mapping[str, int], habits: str) -> Ite
     yield f"sequence gaps: {sum(one.gaps for one in broken) or 'none'}"
     yield from _some([_gap(one) for one in broken])
     yield f"undecodable: {counted.faults or 'none'}"
+    yield from not_decoded(counted)
+
+
+def not_decoded(counted: Summary) -> Iterator[str]:
+    """Why something could not be decoded, and what was passed over."""
     first: dict[str, Fault] = {}
     for fault in counted.undecodable:
         first.setdefault(fault.reason, fault)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 
 from collector.flows import KEY, OBSERVER, flow_key
 from collector.texts import with_texts
 from collector.write import rows_as_json
+from lab.report.records import not_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,20 +29,36 @@ def write(table: pl.DataFrame, form: str, out: BinaryIO) -> None:
     elif form == "jsonl":
         rows_as_json(table, out)
     elif form == "csv":
-        out.write(with_texts(table).write_csv().encode())
+        out.write(_flat(with_texts(table)).write_csv().encode())
     else:
         table.write_parquet(octets := BytesIO())
         out.write(octets.getbuffer())
     out.flush()
 
 
+def accounted(account: Account) -> Iterator[str]:
+    """What came, and what of it did not become records."""
+    counted = account.summary()
+    yield (
+        f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
+        f"{counted.faults} undecodable"
+    )
+    yield from not_decoded(counted)
+
+
 def notes(sums: Sums, account: Account | None) -> Iterator[str]:
     """What was summed, and whether the same packet may have been counted several times."""
     if account is not None:
-        counted = account.summary()
+        yield from accounted(account)
+    if sums.without_key:
         yield (
-            f"{counted.datagrams} datagrams, {counted.records} records, {counted.lost} lost, "
-            f"{counted.faults} undecodable"
+            f"note: {sums.without_key} records are in no row: they do not have both the source's "
+            "and the destination's address (flowlab decode shows them)"
+        )
+    if sums.too_large:
+        yield (
+            f"note: {sums.too_large} counts or sums are above 2^63 - 1, more than is counted: they "
+            "stay empty"
         )
     mixed = sums.mixed
     if mixed:
@@ -49,6 +67,19 @@ def notes(sums: Sums, account: Account | None) -> Iterator[str]:
             "was seen several times is counted several times there. Choose one with --where, or "
             f"tell them apart with --by …,{','.join(mixed)}"
         )
+
+
+def _flat(table: pl.DataFrame) -> pl.DataFrame:
+    """The same with lists and structures as JSON, since CSV has none."""
+    nested = [name for name, kind in table.schema.items() if kind.is_nested()]
+    return table.with_columns(
+        pl.Series(name, [_json(value) for value in table[name].to_list()], pl.String)
+        for name in nested
+    )
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _compact(table: pl.DataFrame) -> pl.DataFrame:

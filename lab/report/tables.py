@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lab.report.printable import escaped
 from lab.report.terminal import MOST_ROWS
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def lines(table: pl.DataFrame, most_rows: int = MOST_ROWS) -> Iterator[str]:
 
 def _column(name: str, values: list[Any], *, is_number: bool) -> list[str]:
     """The cells of a column, the heading first, all of one width."""
-    cells = [name, *map(_text, values)]
+    cells = [escaped(name), *map(_text, values)]
     width = max(map(len, cells))
     return [cell.rjust(width) if is_number else cell.ljust(width) for cell in cells]
 
@@ -39,4 +40,13 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else escaped(str(value))
+
+
+def _number(value: float) -> str:
+    """A fraction with all digits before the point, and six at least."""
+    if abs(value) < 1e3:
+        return f"{value:g}"
+    if not abs(value) < 1e15:
+        return repr(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".")

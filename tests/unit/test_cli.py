@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -192,6 +193,19 @@ def test_a_reader_that_leaves_is_no_fault(arguments):
     with os.fdopen(writer, "w") as gone:
         done = command(*arguments, stdout=gone, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["decode FILE", "flows FILE", "query 'SELECT 1' ."])
+def test_a_closed_output_is_told(command):
+    line = shlex.join(FLOWLAB) + " " + command.replace("FILE", shlex.quote(CAPTURE)) + " >&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-c", line], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "standard output is closed: there is nowhere to write to\n",
+    )
 
 
 def test_a_crash_is_no_verdict(monkeypatch):

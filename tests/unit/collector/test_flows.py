@@ -9,7 +9,7 @@ import pytest
 
 from collector import pcap
 from collector.decode import OPEN_VSWITCH, STANDARD, Datagrams, Habits, decode
-from collector.flows import flow_key, flows, wire_flows
+from collector.flows import flow_key, flows, sums, wire_flows
 from collector.pcap import Writer
 from tests.unit.collector.test_layouts import message, template
 from tests.unit.collector.test_packet import FRAMES, MACS, ipv4
@@ -237,3 +237,68 @@ def test_payload_of_tcp(tmp_path, start, segments, payload):
 def test_an_empty_capture_has_no_flows(tmp_path):
     assert wire_flows(capture(tmp_path, []), "x").is_empty()
     assert wire_flows(capture(tmp_path, [b""]), "x").is_empty()
+
+
+BASE = [(0, 8, 4), (0, 12, 4), (0, 4, 1), (0, 7, 2), (0, 11, 2), (0, 1, 8), (0, 2, 8)]
+START = bytes([10, 0, 0, 1, 10, 0, 0, 2, 17, 0, 1, 0, 2])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("elements", "form", "said", "counts"),
+    [
+        ([34], "I", (1000,), (None, 2_000)),
+        ([305, 306], "II", (2, 1), (3 * 2**61, 3)),
+        ([311], "d", (0.5,), (None, 4)),
+        ([311], "d", (1e-9,), (None, 2_000_000_000)),
+        ([311], "d", (1e-300,), (2**62, 2)),
+        ([311], "d", (5e-324,), (2**62, 2)),
+    ],
+)
+def test_scaled_counts_do_not_wrap(elements, form, said, counts):
+    fields = [(0, element, 8 if form == "d" else 4) for element in elements]
+    record = START + struct.pack(f"!QQ{form}", 2**62, 2, *said)
+    (row,) = table([message((2, template(300, BASE + fields)), (300, record))], 4739).to_dicts()
+    assert (row["octets_l3"], row["packets"]) == counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([2**62, 5], 2**62 + 5),
+        ([2**62] * 4, None),
+        ([2**64 - 1, 2**64 - 1], None),
+        ([1, None], None),
+    ],
+)
+def test_sums_of_stored_rows_do_not_wrap(counts, expected):
+    stored = pl.DataFrame({"key": 1, "packets": pl.Series(counts, dtype=pl.UInt64)})
+    assert stored.group_by("key").agg(sums("packets"))["packets"].to_list() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("elements", "form", "sent", "expected"),
+    [
+        ((152, 153), "QQ", (1_700_000_000_123, 2**63), (1_700_000_000_123_000_000, None)),
+        ((152, 153), "QQ", (10_413_792_000_000, 10_413_792_001_000), (None, None)),
+        ((152, 153), "QQ", (253_402_300_799_999, 2**64 - 1), (None, None)),
+        ((152, 153), "QQ", (2**63 // 10**6, 2**63 // 10**6 + 1), (2**63 // 10**6 * 10**6, None)),
+        ((150, 151), "II", (0, 2**32 - 1), (0, (2**32 - 1) * 10**9)),
+        ((156, 157), "QQ", (0, 1 << 63), (None, None)),
+        ((158, 159), "II", (10**9, 0), (1_700_000_000 * 10**9 - 10**12, 1_700_000_000 * 10**9)),
+    ],
+)
+def test_what_is_no_time_is_no_time(elements, form, sent, expected):
+    fields = [(0, element, struct.calcsize(f"!{form[0]}")) for element in elements]
+    usual = (1_700_000_000_000, 1_700_000_000_000) if elements == (152, 153) else sent
+    records = [
+        START + struct.pack("!QQ", 1, 1) + struct.pack(f"!{form}", *times)
+        for times in (sent, usual, sent)
+    ]
+    other = START[:3] + bytes([9]) + START[4:] + struct.pack("!QQ", 1, 1)
+    records[1] = other + records[1][len(other) :]
+    described = template(300, BASE + fields)
+    rows = table([message((2, described), (300, b"".join(records)))], 4739).sort("source")
+    assert (rows["first_ns"][0], rows["last_ns"][0]) == expected
+    if elements == (152, 153):
+        assert rows["first_ns"][1] == rows["last_ns"][1] == 1_700_000_000 * 10**9

@@ -234,3 +234,45 @@ def test_exporters_of_several_habits_are_read_by_none_of_them_silently(tmp_path)
     (tmp_path / "case.yaml").write_text("habits: {127.0.0.1: nobody}", encoding="utf-8")
     with pytest.raises(source.NoExportsError, match="does not say its exporters"):
         source.open_source(str(tmp_path))
+
+
+def test_what_is_not_decoded_is_told_by_every_command(tmp_path):
+    unknown = capture(tmp_path / "9999.pcap", 9999, LISTED)
+    broken = capture(tmp_path / "broken.pcap", 4739, message((999, b"1234")))
+    for command in (["decode"], ["flows"], ["load", "--to", str(tmp_path / "store")]):
+        told = flowlab(command[0], unknown, *command[1:]).stderr
+        assert "1 to port 9999; if they are, say which with --port 9999=netflow" in told
+        told = flowlab(command[0], broken, *command[1:]).stderr
+        assert "  no template 999 in observation domain 1, 1 times (first: datagram 1" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2Jeth\r\n\x07", "\\x1b[2Jeth\\r\\n\\x07"),
+        ("\u202ertl\x9b", "\\u202ertl\\x9b"),
+        ("日本 eth0", "日本 eth0"),
+    ],
+)
+def test_texts_of_exporters_are_not_obeyed_by_terminals(tmp_path, text, shown):
+    octets = text.encode()
+    record = bytes([len(octets)]) + octets
+    sent = message((2, template(300, [(0, 82, 65_535)])), (300, record))
+    file = capture(tmp_path / "x.pcap", 4739, sent)
+    store = str(tmp_path / "store")
+    flowlab("load", file, "--to", store)
+    asked = ("query", "SELECT interfaceName FROM records", store)
+    for command in (("decode", file), ("explain", file, "--datagram", "1"), asked):
+        told = flowlab(*command).stdout
+        assert shown in told
+        assert all(line.isprintable() for line in told.split("\n"))
+    assert json_lines("decode", file)[0]["interfaceName"] == text
+    assert json_lines(*asked) == [{"interfaceName": text}]
+
+
+def test_records_without_a_flow_are_counted(tmp_path):
+    layout = template(300, [(0, 8, 4), (0, 2, 4)]) + template(301, [(0, 8, 4), (0, 12, 4)])
+    sent = message((2, layout), (300, bytes(24)), (301, bytes(8)))
+    told = flowlab("flows", capture(tmp_path / "x.pcap", 4739, sent)).stderr
+    assert "note: 3 records are in no row" in told
+    assert "in no row" not in flowlab("flows", GOLDEN).stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 import shutil
@@ -17,10 +19,12 @@ from click.testing import CliRunner
 from collector import store as stores
 from collector.account import Account
 from collector.decode import OPEN_VSWITCH, Decoder
+from collector.loading import load
 from collector.query import QueryError, ask, find
 from collector.source import open_source
 from collector.store import Store, exporter_rows, files, tables
 from lab.cli import main
+from lab.report.tables import lines
 
 ROOT = Path(__file__).parents[3]
 CAPTURE = ROOT / "tests" / "golden" / "openvswitch.pcap"
@@ -186,3 +190,146 @@ def test_a_file_system_without_nameless_files(tmp_path, monkeypatch):
     store.rotate()
     assert counts(tmp_path)["samples"] == 158
     assert not list((tmp_path / ".unfinished").iterdir())
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A store of a few records."""
+    folder = tmp_path_factory.mktemp("small")
+    load(str(CAPTURE), made := Store(folder))
+    made.close()
+    return folder
+
+
+def shown(sql, folder, form):
+    told = CliRunner().invoke(main, ["query", sql, str(folder), "--format", form])
+    assert told.exit_code == 0, told.output
+    return told.stdout
+
+
+TYPES = {
+    "INTERVAL 1 DAY": "1 day",
+    "TIMESTAMP '2026-01-01 00:00:02' - TIMESTAMP '2026-01-01'": "00:00:02",
+    "'550e8400-e29b-41d4-a716-446655440000'::UUID": "550e8400-e29b-41d4-a716-446655440000",
+    "'10:00:00+01'::TIMETZ": "10:00:00+01",
+    "'\\xE5\\x00'::BLOB": "e500",
+    "[1, 2]": [1, 2],
+    "[INTERVAL 1 DAY]": '["1 day"]',
+    "MAP {'a': 1}": '{"a":1}',
+    "{'a': [1]}": {"a": [1]},
+    "'101'::BIT": "101",
+    "'a'::ENUM('a')": "a",
+    "TIME '10:00'": "10:00:00",
+    "NULL": None,
+    "TIMESTAMP '2026-01-01'": "2026-01-01T00:00:00.000000",
+    "TIMESTAMPTZ '2026-01-01 00:00:00+01'": "2025-12-31T23:00:00.000000Z",
+    "export_time AT TIME ZONE 'Europe/Berlin'": "2026-11-22T20:14:21.254185",
+    "sum(1)": 1,
+    "sum(9223372036854775807) + 1": 9223372036854775808,
+    "1.5": "1.5",
+}
+
+
+@pytest.mark.parametrize("sql", TYPES)
+def test_every_type_is_answered_in_every_format(small, sql):
+    question = (
+        f"SELECT {sql} AS x, sum(2) AS y "  # noqa: S608
+        "FROM (SELECT export_time FROM records ORDER BY 1 LIMIT 1) GROUP BY export_time"
+    )
+    found = json.loads(shown(question, small, "jsonl"))
+    assert found["x"] == TYPES[sql]
+    assert found["y"] == 2
+    text = TYPES[sql]
+    row = next(csv.DictReader(io.StringIO(shown(question, small, "csv"))))
+    if isinstance(text, list | dict):
+        assert json.loads(row["x"]) == text
+    elif not sql.startswith("TIME "):
+        assert row["x"] == ("" if text is None else str(text))
+    assert shown(question, small, "table").count("\n") == 2
+    assert (
+        len(
+            pl.read_parquet(
+                CliRunner()
+                .invoke(main, ["query", question, str(small), "--format", "parquet"])
+                .stdout_bytes
+            )
+        )
+        == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "refused"),
+    [
+        ("TIMESTAMP 'infinity'", True),
+        ("DATE '-infinity'", True),
+        ("TIMESTAMPTZ '290000-01-01'", True),
+        ("TIMESTAMP '10000-01-01'", True),
+        ("TIMESTAMP '9999-12-31 23:59:59.999999'", False),
+        ("DATE '0001-01-01'", False),
+        ("NULL::DATE", False),
+        ("[DATE 'infinity']", False),
+    ],
+)
+def test_dates_that_nobody_can_write(small, sql, refused):
+    told = CliRunner().invoke(main, ["query", f"SELECT {sql} AS x", str(small)])
+    assert told.exit_code == (2 if refused else 0), told.output
+    assert ("column x has a date that is not of the years 1 to 9999" in told.stderr) == refused
+
+
+@pytest.mark.parametrize("view", ["records", "exporters"])
+def test_functions_of_time_know_our_times(tmp_path, small, view):
+    name = {"records": "export_time", "exporters": "last_seen"}[view]
+    question = (
+        f"SELECT date_trunc('minute', {name}), hour({name}), extract(year FROM {name}), "  # noqa: S608
+        f"time_bucket(INTERVAL 5 MINUTE, {name}), {name} - INTERVAL 1 HOUR, {name} - {name} "
+        f"FROM {view} LIMIT 1"
+    )
+    (row,) = rows(question, small)
+    assert [str(value) for value in row[:4]] == [
+        "2026-11-22 19:14:00+00:00",
+        "19",
+        "2026",
+        "2026-11-22 19:10:00+00:00",
+    ]
+    # Of a view without files, too.
+    store = Store(tmp_path)
+    store.write({"counters": pl.DataFrame({"protocol": ["sflow5"]})})
+    assert rows(question, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        ("SELECT 1 AS a; -- and so on", [(1,)]),
+        ("SELECT 'ä;' AS a -- ;\n ;", [("ä;",)]),
+        ("SET threads = 1; SELECT 3 AS a;", [(3,)]),
+        ("SELECT 1; SELECT 2", "ask number 1 by itself"),
+        ("", "there is no SQL to answer"),
+        (" ; -- nothing", "there is no SQL to answer"),
+    ],
+)
+def test_statements(small, sql, answer):
+    if isinstance(answer, list):
+        assert rows(sql, small) == answer
+        return
+    with pytest.raises(QueryError, match=answer):
+        ask(sql, small)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.7e9 + 0.25, "1700000000.25"),
+        (1_795_374_861.2543, "1795374861.254"),
+        (1.45161290, "1.45161"),
+        (12_345.678912, "12345.679"),
+        (-123_456.0, "-123456"),
+        (1e20, "1e+20"),
+        (0.000012345678, "1.23457e-05"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+    ],
+)
+def test_fractions_on_a_terminal(value, text):
+    assert list(lines(pl.DataFrame({"x": [value]})))[1].strip() == text

@@ -152,6 +152,16 @@ def test_a_store_is_loaded_as_it_is(tmp_path, store):
         assert numbers(ask(sql, tmp_path)) == numbers(ask(sql, store))
 
 
+def test_a_store_is_not_loaded_into_itself(tmp_path, store):
+    (tmp_path / "link").symlink_to(store)
+    before = sorted(store.iterdir())
+    for to in (store, tmp_path / "link", f"{store}/../{store.name}"):
+        refused = CliRunner().invoke(main, ["load", str(store), "--to", str(to)])
+        assert refused.exit_code == 2
+        assert "its rows would be there twice" in refused.stderr
+    assert sorted(store.iterdir()) == before
+
+
 def test_files_are_made_one_only_up_to_a_size(tmp_path, monkeypatch):
     rows = pl.DataFrame({"protocol": ["ipfix"] * 50, "packets": range(50)})
     rows.write_parquet(tmp_path / "alone.parquet", compression="lz4")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.decode.address import IPV4_MAPPED
-from collector.tally import KEY_NUMBERS, OBSERVER_NUMBERS, Tally
+from collector.tally import KEY_NUMBERS, LARGEST, OBSERVER_NUMBERS, Tally
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -156,3 +156,34 @@ def test_a_value_alone_is_that_of_all(height):
     one.add(columns)
     other.add(same)
     assert one.table().equals(other.table())
+
+
+M = LARGEST
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected", "too_large"),
+    [
+        ([[M]], M, 0),
+        ([[M + 1]], None, 1),
+        ([[2**64 - 1, 2**64 - 1]], None, 2),
+        ([[M, 1]], M + 1, 0),  # still right, and fractions are not exact enough to tell
+        ([[2**62, 2**62, 2**62]], None, 1),
+        ([[M, M, M]], None, 1),
+        ([[M], [M], [5]], None, 1),
+        ([[2**62], [2**61], [7]], 2**62 + 2**61 + 7, 0),
+    ],
+)
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_64_bits_do_not_hold_is_not_known(version, blocks, expected, too_large):
+    tally = Tally()
+    for counts in blocks:
+        of_one = [record(version, 1, 1, 1, octets, 0, 1, 1) for octets in counts]
+        for columns in batches([*of_one, record(version, 2, 1, 1, 3, 0, 1, 1)]):
+            tally.add(columns)
+    sums = tally.table().sort("packets", "source_lower")
+    assert dict(zip(sums["source_lower"] & 3, sums["octets_l3"], strict=True)) == {
+        1: expected,
+        2: 3 * len(blocks),
+    }
+    assert tally.too_large == too_large
