@@ -121,10 +121,6 @@ def _see_that_it_can_be_written(out: Path) -> None:
             f"--out {out}: {what} cannot be written; say a folder, for a case, or a file .pcap, "
             "for datagrams alone",
         )
-    if out.suffix != ".pcap" and out.is_file():
-        stop(Exit.WRONG_INPUT, f"--out {out}: that is a file; say a folder, or a file .pcap")
-    if out.suffix == ".pcap" and out.is_dir():
-        stop(Exit.WRONG_INPUT, f"--out {out}: that is a folder; say a file .pcap, or another name")
 
 
 _NO_FOLDER: Final = (".gz", ".bz2", ".xz", ".zst", ".pcapng", ".cap", ".json", ".csv")

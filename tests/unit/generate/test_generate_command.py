@@ -251,7 +251,7 @@ def test_what_is_wrong_with_a_profile_is_said_with_its_line(tmp_path, change, to
         (("softflowd", "--out", "x.pcap.gz"), "x.pcap.gz as a .gz file cannot be written"),
         (("softflowd", "--out", "x.pcapng"), "x.pcapng as a .pcapng file cannot be written"),
         (("softflowd", "--out", "-"), "standard output cannot be written; say a folder"),
-        (("softflowd", "--out", DOCUMENT), "that is a file; say a folder"),
+        (("softflowd", "--out", DOCUMENT), "is no folder"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_said(arguments, told):
