@@ -286,7 +286,7 @@ from tests.fuzz.seeds import seeds
 assert kernel.library()
 random = Random(1)
 for case in seeds():
-    for _ in range(12):
+    for _ in range(6):
         octets = bytearray(case[: random.randint(len(case) // 2, len(case))])
         for _ in range(random.randint(0, 5)):
             octets[random.randrange(len(octets))] = random.randrange(256)

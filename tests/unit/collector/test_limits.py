@@ -61,7 +61,7 @@ print(json.dumps({
     [
         ("templates", 100_000, {"templates of one exporter"}, 4_096 + 1),
         ("exporters", 10_000, set(), 10_000 + 1),
-        ("exporters", 80_000, {"templates"}, None),
+        ("exporters", 67_000, {"templates"}, None),
     ],
 )
 def test_a_flood_costs_little(kind, count, limits, kept):
