@@ -76,7 +76,7 @@ def octets_of(sent):
 
 
 @pytest.mark.parametrize("version", [IPFIX, NETFLOW9])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(draw=st.data(), division=divisions, session=sessions, align=st.sampled_from([1, 4, 8]))
 def test_round_trip(version, draw, division, session, align):
     known = [draw.draw(templates(300 + n, version)) for n in range(draw.draw(st.integers(1, 3)))]
@@ -109,7 +109,7 @@ def test_round_trip(version, draw, division, session, align):
             assert_same(records_of(decoded, one.id), columns)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(draw=st.data(), division=divisions, session=sessions, boot_s=st.integers(0, 2**31))
 @pytest.mark.parametrize("sequence", ["first record", "last record"])
 def test_netflow5_round_trip(sequence, draw, division, session, boot_s):
@@ -175,7 +175,7 @@ def test_headers_are_as_long_as_the_decoders_think():
     assert of_netflow5.layout().minimum_octets == of_netflow5.RECORD_OCTETS
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 60), st.integers(0, 20), st.booleans(), st.booleans()), max_size=30

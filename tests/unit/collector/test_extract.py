@@ -60,7 +60,7 @@ def changed_frames(draw):
     return frames
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(changed_frames(), st.lists(st.sampled_from(list(LINKS)), min_size=1, max_size=2))
 def test_the_fast_path_finds_what_the_dissector_finds(frames, links):
     kinds = [links[number % len(links)] for number in range(len(frames))]

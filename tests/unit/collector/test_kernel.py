@@ -51,7 +51,7 @@ def test_decodes_the_same(number):
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_decodes_the_same_of_what_is_broken(data):
     octets = bytearray(data.draw(st.sampled_from(CASES)))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -77,7 +77,7 @@ FRAMES = [
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_dissects_the_same(data):
     frames = data.draw(st.lists(st.sampled_from(FRAMES), min_size=1, max_size=40))
     frames = [frame[: data.draw(st.integers(0, len(frame)))] for frame in frames]
@@ -186,7 +186,7 @@ def column_of(form, kind, count, rng):
     st.integers(0, 150),
     st.integers(0, 1 << 32),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_packs_the_same(fields, count, seed):
     rng = np.random.default_rng(seed)
     dtype = np.dtype([("own", "u1"), *((f"f{n}", form) for n, (form, _) in enumerate(fields))])

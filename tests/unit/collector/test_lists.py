@@ -63,7 +63,7 @@ def test_lists_of_a_record_are_read_with_its_templates():
     assert decoder.nested(batch, "subTemplateList") == [Nested("ordered", RECORDS)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_changed_lists_never_raise(data):
     octets = bytearray(data.draw(st.sampled_from([BASIC, SUB, MULTI])))
