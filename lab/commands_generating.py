@@ -108,22 +108,6 @@ def _see_the_options(
         stop(Exit.WRONG_INPUT, "name one profile, or say --catalogue; see flowlab generate --list")
     if rate is not None and target is None:
         stop(Exit.WRONG_INPUT, "--rate is for --to")
-    if out is not None:
-        _see_that_it_can_be_written(out)
-
-
-def _see_that_it_can_be_written(out: Path) -> None:
-    """Stop at what looks like the name of a file that is not written."""
-    if str(out) == "-" or (out.suffix in _NO_FOLDER and not out.is_dir()):
-        what = "standard output" if str(out) == "-" else f"{out} as a {out.suffix} file"
-        stop(
-            Exit.WRONG_INPUT,
-            f"--out {out}: {what} cannot be written; say a folder, for a case, or a file .pcap, "
-            "for datagrams alone",
-        )
-
-
-_NO_FOLDER: Final = (".gz", ".bz2", ".xz", ".zst", ".pcapng", ".cap", ".json", ".csv")
 
 
 def _list() -> None:

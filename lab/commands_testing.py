@@ -314,8 +314,8 @@ def limit(
     from collector import flood
     from collector import limit as limits
     from collector.backends import named
+    from lab.printable import printable
     from lab.report.curves import picture
-    from lab.report.printable import printable
 
     every = _chosen(collectors)
     _see_that_they_can_be_flooded(every)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_OTHER_FILES: Final = (".gz", ".bz2", ".xz", ".zst", ".pcapng", ".cap", ".json", ".csv")
 
 
 def no_file(file: Path) -> str:
@@ -32,7 +34,16 @@ def no_folder(folder: Path) -> str:
 
 
 def no_file_or_folder(path: Path) -> str:
-    """The same for what is a file if it ends as a capture does, else the folder of a case."""
+    """The same for what is a file if it ends as a capture does, else the folder of a case.
+
+    What looks like the name of another file, or stands for standard output, is neither.
+    """
+    if str(path) == "-" or (path.suffix in _OTHER_FILES and not os.path.isdir(path)):  # noqa: PTH112 (likewise)
+        what = "standard output" if str(path) == "-" else f"{path} as a {path.suffix} file"
+        return (
+            f"{what} cannot be written; say a folder, for a case, or a file .pcap, "
+            "for datagrams alone"
+        )
     return no_file(path) if path.suffix == ".pcap" else no_folder(path)
 
 

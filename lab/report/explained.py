@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from lab.report.printable import escaped
+from lab.printable import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Final
 
 from collector.check.model import Outcome
-from lab.report.printable import printable
+from lab.printable import printable
 from lab.report.rows import rows
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collector.backends.base import TIMES
 from collector.conform import FLOW, Result, flow_of
 from collector.key import flags_text
 from lab.exit import Exit
-from lab.report.printable import printable
+from lab.printable import printable
 from lab.report.terminal import console
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.records import OFFSET, WHERE_FROM
-from lab.report.printable import escaped
+from lab.printable import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

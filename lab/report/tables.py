@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lab.report.printable import escaped
+from lab.printable import escaped
 from lab.report.terminal import MOST_ROWS
 
 if TYPE_CHECKING:

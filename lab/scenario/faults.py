@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from lab.printable import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -63,10 +65,7 @@ def readable(file: str | os.PathLike[str]) -> str:
 
 def printable(file: str | os.PathLike[str]) -> str:
     """A file's name as text that can be printed anywhere, on one line, whatever octets it has."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in readable(file)
-    )
+    return escaped(readable(file))
 
 
 def path_text(path: Sequence[str | int]) -> str:

@@ -1,12 +1,18 @@
-"""Both ways through the collector's loops: compiled, and in numpy alone."""
+"""Both ways through the collector's loops, compiled and in numpy alone; a store to ask."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from collector import kernel
+from collector.loading import load
+from collector.store import Store
 from lab.compiled import compile_kernel
 from tests.support import need
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "openvswitch.pcap"
 
 
 @pytest.fixture(scope="module", params=["compiled", "numpy"])
@@ -19,3 +25,12 @@ def each_way(request):
     need("cc")
     assert compile_kernel() is None
     yield
+
+
+@pytest.fixture(scope="module")
+def golden_store(tmp_path_factory):
+    """A store with what Open vSwitch sent."""
+    folder = tmp_path_factory.mktemp("golden-store")
+    load(str(GOLDEN), made := Store(folder))
+    made.close()
+    return folder

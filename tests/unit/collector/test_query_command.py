@@ -19,7 +19,6 @@ from click.testing import CliRunner
 from collector import store as stores
 from collector.account import Account
 from collector.decode import OPEN_VSWITCH, Decoder
-from collector.loading import load
 from collector.query import QueryError, ask, find
 from collector.source import open_source
 from collector.store import Store, exporter_rows, files, tables
@@ -192,15 +191,6 @@ def test_a_file_system_without_nameless_files(tmp_path, monkeypatch):
     assert not list((tmp_path / ".unfinished").iterdir())
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A store of a few records."""
-    folder = tmp_path_factory.mktemp("small")
-    load(str(CAPTURE), made := Store(folder))
-    made.close()
-    return folder
-
-
 def shown(sql, folder, form):
     told = CliRunner().invoke(main, ["query", sql, str(folder), "--format", form])
     assert told.exit_code == 0, told.output
@@ -231,26 +221,26 @@ TYPES = {
 
 
 @pytest.mark.parametrize("sql", TYPES)
-def test_every_type_is_answered_in_every_format(small, sql):
+def test_every_type_is_answered_in_every_format(golden_store, sql):
     question = (
         f"SELECT {sql} AS x, sum(2) AS y "  # noqa: S608
         "FROM (SELECT export_time FROM records ORDER BY 1 LIMIT 1) GROUP BY export_time"
     )
-    found = json.loads(shown(question, small, "jsonl"))
+    found = json.loads(shown(question, golden_store, "jsonl"))
     assert found["x"] == TYPES[sql]
     assert found["y"] == 2
     text = TYPES[sql]
-    row = next(csv.DictReader(io.StringIO(shown(question, small, "csv"))))
+    row = next(csv.DictReader(io.StringIO(shown(question, golden_store, "csv"))))
     if isinstance(text, list | dict):
         assert json.loads(row["x"]) == text
     elif not sql.startswith("TIME "):
         assert row["x"] == ("" if text is None else str(text))
-    assert shown(question, small, "table").count("\n") == 2
+    assert shown(question, golden_store, "table").count("\n") == 2
     assert (
         len(
             pl.read_parquet(
                 CliRunner()
-                .invoke(main, ["query", question, str(small), "--format", "parquet"])
+                .invoke(main, ["query", question, str(golden_store), "--format", "parquet"])
                 .stdout_bytes
             )
         )
@@ -271,21 +261,21 @@ def test_every_type_is_answered_in_every_format(small, sql):
         ("[DATE 'infinity']", False),
     ],
 )
-def test_dates_that_nobody_can_write(small, sql, refused):
-    told = CliRunner().invoke(main, ["query", f"SELECT {sql} AS x", str(small)])
+def test_dates_that_nobody_can_write(golden_store, sql, refused):
+    told = CliRunner().invoke(main, ["query", f"SELECT {sql} AS x", str(golden_store)])
     assert told.exit_code == (2 if refused else 0), told.output
     assert ("column x has a date that is not of the years 1 to 9999" in told.stderr) == refused
 
 
 @pytest.mark.parametrize("view", ["records", "exporters"])
-def test_functions_of_time_know_our_times(tmp_path, small, view):
+def test_functions_of_time_know_our_times(tmp_path, golden_store, view):
     name = {"records": "export_time", "exporters": "last_seen"}[view]
     question = (
         f"SELECT date_trunc('minute', {name}), hour({name}), extract(year FROM {name}), "  # noqa: S608
         f"time_bucket(INTERVAL 5 MINUTE, {name}), {name} - INTERVAL 1 HOUR, {name} - {name} "
         f"FROM {view} LIMIT 1"
     )
-    (row,) = rows(question, small)
+    (row,) = rows(question, golden_store)
     assert [str(value) for value in row[:4]] == [
         "2026-11-22 19:14:00+00:00",
         "19",
@@ -309,12 +299,12 @@ def test_functions_of_time_know_our_times(tmp_path, small, view):
         (" ; -- nothing", "there is no SQL to answer"),
     ],
 )
-def test_statements(small, sql, answer):
+def test_statements(golden_store, sql, answer):
     if isinstance(answer, list):
-        assert rows(sql, small) == answer
+        assert rows(sql, golden_store) == answer
         return
     with pytest.raises(QueryError, match=answer):
-        ask(sql, small)
+        ask(sql, golden_store)
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,6 @@ def _engine():
         lacking("chdb (ClickHouse's engine) is not installed")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    load(str(CAPTURE), made := Store(folder))
-    made.close()
-    return folder
-
-
 def numbers(frame):
     """Rows as both engines can be compared: sums have other types there."""
     return [
@@ -63,7 +55,7 @@ def numbers(frame):
 
 
 @pytest.mark.usefixtures("_engine")
-def test_the_engine_answers_what_the_files_do(tmp_path, store):
+def test_the_engine_answers_what_the_files_do(tmp_path, golden_store):
     # One engine a process: so it is asked in others.
     address = f"chdb://{tmp_path}/engine"
     command = [sys.executable, "-m", "lab", "load", str(CAPTURE), "--to", address]
@@ -79,7 +71,7 @@ def test_the_engine_answers_what_the_files_do(tmp_path, store):
     asked = [sys.executable, "-c", script, address, json.dumps(QUESTIONS)]
     done = subprocess.run(asked, check=True, cwd=ROOT, capture_output=True, text=True)
     for sql, line in zip(QUESTIONS, done.stdout.splitlines(), strict=True):
-        assert [tuple(row) for row in json.loads(line)] == numbers(ask(sql, store)), sql
+        assert [tuple(row) for row in json.loads(line)] == numbers(ask(sql, golden_store)), sql
 
 
 @pytest.mark.usefixtures("_engine")
@@ -143,23 +135,23 @@ def test_passwords_are_not_shown():
     assert "secret" not in str(told.value)
 
 
-def test_a_store_is_loaded_as_it_is(tmp_path, store):
-    rows, account = load(str(store), made := Store(tmp_path))
+def test_a_store_is_loaded_as_it_is(tmp_path, golden_store):
+    rows, account = load(str(golden_store), made := Store(tmp_path))
     made.close()
     assert account is None
-    assert rows == sum(len(ask(f"FROM {view}", store)) for view in VIEWS)
+    assert rows == sum(len(ask(f"FROM {view}", golden_store)) for view in VIEWS)
     for sql in QUESTIONS:
-        assert numbers(ask(sql, tmp_path)) == numbers(ask(sql, store))
+        assert numbers(ask(sql, tmp_path)) == numbers(ask(sql, golden_store))
 
 
-def test_a_store_is_not_loaded_into_itself(tmp_path, store):
-    (tmp_path / "link").symlink_to(store)
-    before = sorted(store.iterdir())
-    for to in (store, tmp_path / "link", f"{store}/../{store.name}"):
-        refused = CliRunner().invoke(main, ["load", str(store), "--to", str(to)])
+def test_a_store_is_not_loaded_into_itself(tmp_path, golden_store):
+    (tmp_path / "link").symlink_to(golden_store)
+    before = sorted(golden_store.iterdir())
+    for to in (golden_store, tmp_path / "link", f"{golden_store}/../{golden_store.name}"):
+        refused = CliRunner().invoke(main, ["load", str(golden_store), "--to", str(to)])
         assert refused.exit_code == 2
         assert "its rows would be there twice" in refused.stderr
-    assert sorted(store.iterdir()) == before
+    assert sorted(golden_store.iterdir()) == before
 
 
 def test_files_are_made_one_only_up_to_a_size(tmp_path, monkeypatch):
@@ -243,9 +235,9 @@ def reading(server):
     return consumer
 
 
-def test_kafka_gets_a_message_a_row(store, broker):
+def test_kafka_gets_a_message_a_row(golden_store, broker):
     _, server = broker
-    rows = ask("SELECT * FROM flows", store)
+    rows = ask("SELECT * FROM flows", golden_store)
     sink = open_sink(f"kafka://{server}/lab")
     sink.write({"flows": rows})
     sink.close()
@@ -260,10 +252,10 @@ def test_kafka_gets_a_message_a_row(store, broker):
     assert sums == {name: rows[name].sum() for name in sums}
 
 
-def test_kafka_without_a_broker_tells_what_was_lost(monkeypatch, store):
+def test_kafka_without_a_broker_tells_what_was_lost(monkeypatch, golden_store):
     monkeypatch.setattr("collector.sinks.kafka._FLUSH_S", 5.0)
     sink = Kafka("kafka://127.0.0.1:9/lab", **{"message.timeout.ms": 300})
-    sink.write({"flows": ask("SELECT * FROM flows", store)})
+    sink.write({"flows": ask("SELECT * FROM flows", golden_store)})
     with pytest.raises(SinkError, match="rows"):
         sink.close()
 

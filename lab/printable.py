@@ -1,4 +1,4 @@
-"""Texts of programs under test and of exporters, which may be anything, for terminals and XML."""
+"""Texts that may be anything (of files, programs, exporters), for terminals and XML."""
 
 from __future__ import annotations
 
